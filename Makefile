@@ -1,0 +1,57 @@
+# Every target works from a fresh clone with Python >= 3.11 and make; what it needs goes into .venv.
+PYTHON ?= python3
+PIP := .venv/bin/python -m pip --quiet --disable-pip-version-check
+INSTALL := $(PIP) install --constraint constraints.txt --editable
+PINS := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo setup test lint bench accuracy docs clean
+
+help:  ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+
+demo: .venv/core.stamp  ## correlate a small synthetic pair of known truth; writes demo-output
+	.venv/bin/voltome demo --out demo-output --overwrite
+
+setup: .venv/test.stamp  ## install what the tests need into .venv
+
+test: .venv/test.stamp  ## run the tests
+	.venv/bin/python -m pytest -q
+
+lint: .venv/lint.stamp  ## ruff, mypy, the floors, the size check
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	.venv/bin/python tools/check_sizes.py
+
+bench: .venv/core.stamp  ## speed and accuracy of the correlation, beside SPAM
+	.venv/bin/python benchmarks/bench_dvc.py
+
+accuracy: .venv/core.stamp  ## error of the correlation against known truth
+	.venv/bin/python benchmarks/accuracy.py
+
+docs: .venv/docs.stamp  ## pages and API reference into site/
+	.venv/bin/python tools/build_docs.py site
+
+clean:  ## remove what the other targets made, .venv included
+	rm -rf .venv site demo-output build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: voltome needs Python >= 3.11 ($(PYTHON) is older or missing): run make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+	  { echo "error: $(PYTHON) cannot make an environment (no ensurepip): install python3-venv, or run make PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+
+.venv/core.stamp: $(PINS) | .venv/bin/python
+	@echo "installing voltome into .venv"
+	@$(INSTALL) .
+	@touch $@
+
+# Each extra: setup installs test, lint installs lint, docs installs docs.
+.venv/%.stamp: $(PINS) | .venv/bin/python
+	@echo "installing voltome[$*] into .venv"
+	@$(INSTALL) '.[$*]'
+	@touch $@

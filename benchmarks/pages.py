@@ -1,0 +1,44 @@
+"""The pages that the benchmarks write: tables in Markdown, and the machine they were measured on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+
+import voltome
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+def describe_machine() -> str:
+    """One line: processor, cores, memory, system, versions."""
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        model = names[0] if names else model
+    import psutil
+
+    memory = psutil.virtual_memory().total / 2**30
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("numpy", "numba", "scipy"))
+    return (
+        f"{model}, {os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}; Python {platform.python_version()}, "
+        f"voltome {voltome.__version__}, {versions}"
+    )
+
+
+def make_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown table; the first column left, the others right."""
+    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page beside its name and rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".md.part")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(path)

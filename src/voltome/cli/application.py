@@ -1,0 +1,38 @@
+"""The Typer application: every command of `voltome`, in the order in which the help lists them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from voltome import __version__
+from voltome.cli.correlate import correlate, demo
+from voltome.cli.deform import deform, residual, strain
+from voltome.cli.doctor import doctor
+from voltome.cli.volumes import convert, info
+
+app = typer.Typer(name="voltome", add_completion=False, pretty_exceptions_enable=False)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"voltome {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _voltome(
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Time-resolved 3D X-ray imaging of battery electrodes: from volumes to strain with its uncertainty.
+
+    Lengths are in voxels unless the option's name carries a unit. Order is z, y, x everywhere.
+    """
+
+
+for command in (correlate, deform, residual, strain, convert, info, demo, doctor):
+    app.command()(command)

@@ -1,0 +1,117 @@
+"""The few lines that a command prints when it has done its job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+
+def print_summary(summary: Mapping[str, Any], out: Path, *, quiet: bool = False) -> None:
+    """Print what a correlation measured and where its results lie.
+
+    Parameters
+    ----------
+    summary : mapping
+        As in summary.json.
+    out : Path
+        Folder of the results.
+    quiet : bool
+        Print nothing.
+    """
+    if quiet:
+        return
+    for line in summary_lines(summary):
+        typer.echo(line)
+    report = out / "report.html"
+    typer.echo(f"report: {report}" if report.exists() else f"results: {out}")
+
+
+def print_written(out: str | Path, *, quiet: bool = False) -> None:
+    """Print where a result lies.
+
+    Parameters
+    ----------
+    out : str or Path
+    quiet : bool
+        Print nothing.
+    """
+    if not quiet:
+        typer.echo(f"wrote {out}")
+
+
+def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Put a summary into words.
+
+    Parameters
+    ----------
+    summary : mapping
+        As in summary.json: `nodes` (total, converged, suspect, filled), and where they are there `medians`, `truth`
+        (errors against a known truth), `skipped_levels`, `warnings`, `seconds` by stage, `peak_memory_bytes`.
+
+    Yields
+    ------
+    str
+        One line at a time.
+
+    Examples
+    --------
+    >>> nodes = {"total": 64, "converged": 60, "suspect": 3, "filled": 7}
+    >>> medians = {"displacement_vox": [0.512345, -2.0, float("nan")]}
+    >>> print("\\n".join(summary_lines({"nodes": nodes, "medians": medians, "seconds": {"registration": 1.5}})))
+    nodes: 60 of 64 converged, 3 suspect, 7 filled
+    median displacement_vox: 0.5123, -2, not measured
+    took 1.5 s
+    """
+    nodes = summary["nodes"]
+    others = f"{nodes['suspect']} suspect, {nodes['filled']} filled"
+    yield f"nodes: {nodes['converged']} of {nodes['total']} converged, {others}"
+    for name, value in _flatten(summary.get("medians") or {}):
+        yield f"median {name}: {value}"
+    for name, value in _flatten(summary.get("truth") or {}):
+        yield f"against the truth, {name}: {value}"
+    if skipped := summary.get("skipped_levels"):
+        yield f"skipped pyramid levels, which do not fit the volume: {in_words(skipped)}"
+    for warning in summary.get("warnings") or []:
+        yield f"warning: {warning}"
+    if seconds := summary.get("seconds"):
+        memory = summary.get("peak_memory_bytes")
+        peak = f", peak memory {memory / 2**30:.2f} GiB" if memory else ""
+        yield f"took {sum(seconds.values()):.3g} s{peak}"
+
+
+def _flatten(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Name and words of every value, nested ones as `outer.inner`."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}", in_words(value)
+
+
+def in_words(value: Any) -> str:
+    """One value of a summary as it is printed.
+
+    Parameters
+    ----------
+    value : number, str, None or a sequence of these
+
+    Returns
+    -------
+    str
+        Fractions with four significant digits.
+
+    Examples
+    --------
+    >>> in_words([3, 0.123456, float("nan"), None])
+    '3, 0.1235, not measured, unknown'
+    """
+    if value is None:
+        return "unknown"
+    if value != value:  # NaN
+        return "not measured"
+    if isinstance(value, list | tuple):
+        return ", ".join(in_words(part) for part in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

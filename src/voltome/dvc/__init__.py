@@ -1,0 +1,63 @@
+"""Digital volume correlation: registration, local correlation, filtering, strain, deformation of volumes.
+
+Functions take arrays or anything that can be read block by block (`voltome.grid.VolumeSource`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+_WHERE = {
+    "DeformedVolume": "deformation",
+    "LocalCorrelation": "local",
+    "Registration": "registration",
+    "check_smoothing": "filtering",
+    "check_strain_options": "strain",
+    "compute_strain": "strain",
+    "correlate_local": "local",
+    "correlate_nodes": "nodes",
+    "deform_volume": "deformation",
+    "fill_field": "filtering",
+    "interpolate_field": "interpolation",
+    "open_residual": "deformation",
+    "register_affine": "registration",
+    "smooth_field": "filtering",
+    "subtract_deformed": "deformation",
+    "thread_pool": "workers",
+}
+
+if TYPE_CHECKING:
+    from voltome.dvc.deformation import DeformedVolume, deform_volume, open_residual, subtract_deformed
+    from voltome.dvc.filtering import check_smoothing, fill_field, smooth_field
+    from voltome.dvc.interpolation import interpolate_field
+    from voltome.dvc.local import LocalCorrelation, correlate_local
+    from voltome.dvc.nodes import correlate_nodes
+    from voltome.dvc.registration import Registration, register_affine
+    from voltome.dvc.strain import check_strain_options, compute_strain
+    from voltome.dvc.workers import thread_pool
+
+__all__ = [
+    "DeformedVolume",
+    "LocalCorrelation",
+    "Registration",
+    "check_smoothing",
+    "check_strain_options",
+    "compute_strain",
+    "correlate_local",
+    "correlate_nodes",
+    "deform_volume",
+    "fill_field",
+    "interpolate_field",
+    "open_residual",
+    "register_affine",
+    "smooth_field",
+    "subtract_deformed",
+    "thread_pool",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _WHERE:
+        return getattr(importlib.import_module(f"voltome.dvc.{_WHERE[name]}"), name)
+    raise AttributeError(f"module 'voltome.dvc' has no attribute {name!r}")

@@ -1,0 +1,185 @@
+"""What a correlation reads: normalised float32 blocks with gradients or spline coefficients, and reduced volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.errors import InputError
+from voltome.grid import Block, VolumeSource
+from voltome.kernels import filters
+from voltome.kernels.moments import Deformed, Reference
+from voltome.kernels.sampling import TAIL
+
+_SLAB_VOXELS = 1 << 24
+
+
+@dataclass(frozen=True)
+class GreyScale:
+    """Offset and scale that bring a volume's grey values near 0 +- 1, so that float32 sums keep their digits."""
+
+    offset: float
+    scale: float
+
+
+class ReducedVolume:
+    """A volume whose voxels are means over cubes of `factor` voxels, computed when a block is read.
+
+    Voxel J covers the full voxels factor J .. factor J + factor - 1: its centre lies at factor J + (factor - 1) / 2.
+    Memory: 4 bytes for each full voxel of the block that is read.
+    """
+
+    def __init__(self, source: VolumeSource, factor: int) -> None:
+        self.source = source
+        self.factor = factor
+        self.shape = tuple(n // factor for n in source.shape)
+        self.dtype = np.dtype(np.float32)
+
+    def __getitem__(self, block: Block) -> NDArray[np.float32]:
+        low, high = [s.start for s in block], [s.stop for s in block]
+        out = np.empty([b - a for a, b in zip(low, high, strict=True)], dtype=np.float32)
+        planes = max(1, _SLAB_VOXELS // max(1, out[0].size * self.factor**3))
+        for first in range(0, len(out), planes):
+            stop = min(first + planes, len(out))
+            full = (slice((low[0] + first) * self.factor, (low[0] + stop) * self.factor),) + tuple(
+                slice(a * self.factor, b * self.factor) for a, b in zip(low[1:], high[1:], strict=True)
+            )
+            values = np.ascontiguousarray(self.source[full], dtype=np.float32)
+            filters.block_mean(values, self.factor, out[first:stop], 0, stop - first)
+        return out
+
+
+def reduce_volume(source: VolumeSource, factor: int) -> VolumeSource:
+    """The volume itself for a factor of 1, else its block means."""
+    return source if factor == 1 else ReducedVolume(source, factor)
+
+
+def check_pair(reference: VolumeSource, deformed: VolumeSource, mask: VolumeSource | None = None) -> None:
+    """Rules that two volumes and a mask have to keep.
+
+    Raises
+    ------
+    InputError
+        If a volume is not three-dimensional, empty, complex, or the shapes differ.
+    """
+    for name, volume in (("reference", reference), ("deformed", deformed), ("mask", mask)):
+        if volume is None:
+            continue
+        if len(volume.shape) != 3 or min(volume.shape) < 1:
+            raise InputError(f"the {name} volume must have three dimensions (got shape {volume.shape}): give a 3D volume")
+        if np.dtype(volume.dtype).kind not in "buif":
+            raise InputError(f"the {name} volume must hold real numbers (got {volume.dtype}): convert it first")
+    if reference.shape != deformed.shape:
+        raise InputError(
+            f"both volumes must have one shape (got {reference.shape} and {deformed.shape}): crop or pad one of them"
+        )
+    if mask is not None and mask.shape != reference.shape:
+        raise InputError(f"the mask must have the volume's shape {reference.shape} (got {mask.shape}): resample the mask")
+
+
+def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: VolumeSource | None = None) -> GreyScale:
+    """Mean and standard deviation of a volume from up to 64 of its planes.
+
+    Raises
+    ------
+    InputError
+        If the volume is constant or has no finite value, or the mask covers nothing.
+    """
+    count, total, squares, first = 0.0, 0.0, 0.0, None
+    ny, nx = source.shape[1], source.shape[2]
+    wanted = min(64, max(4, (1 << 25) // (ny * nx)))
+    for z in np.unique(np.linspace(0, source.shape[0] - 1, wanted).round().astype(int)):
+        block = (slice(int(z), int(z) + 1), slice(0, ny), slice(0, nx))
+        values = np.asarray(source[block], dtype=np.float64)
+        chosen = values[np.isfinite(values) & (np.asarray(mask[block]) > 0 if mask is not None else True)]
+        if chosen.size:
+            first = float(chosen[0]) if first is None else first
+            shifted = chosen - first
+            count, total, squares = count + chosen.size, total + shifted.sum(), squares + np.square(shifted).sum()
+    if not count and mask is not None:
+        raise InputError("the mask covers no voxel: give a mask that is above 0 where the material is")
+    if not count:
+        raise InputError(f"the {name} volume holds no finite grey value: check the file")
+    variance = squares / count - (total / count) ** 2
+    if not variance > 0.0:
+        raise InputError(f"the {name} volume is constant (grey value {first:g}): there is no texture to correlate")
+    return GreyScale(offset=float(first or 0.0) + total / count, scale=float(1.0 / np.sqrt(variance)))
+
+
+def run_slabs(pool: ThreadPoolExecutor, work: Callable[[int, int], None], size: int) -> None:
+    """Call work(first, stop) on slabs of 0..size in the pool's threads."""
+    slab = max(8, -(-size // 16))
+    for done in [pool.submit(work, first, min(first + slab, size)) for first in range(0, size, slab)]:
+        done.result()
+
+
+def read_normalised(
+    source: VolumeSource, start: NDArray[np.int64], stop: NDArray[np.int64], scale: GreyScale
+) -> NDArray[np.float32]:
+    """Block start..stop as flat float32 with `TAIL` spare elements; mirrored where it leaves the volume."""
+    shape = np.asarray(source.shape)
+    low, high = np.clip(start, 0, shape), np.clip(stop, 0, shape)
+    values = np.asarray(source[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))])  # type: ignore[index]
+    size = stop - start
+    flat = np.empty(int(np.prod(size)) + TAIL, dtype=np.float32)
+    flat[flat.size - TAIL :] = 0.0
+    block = flat[: flat.size - TAIL].reshape(size)
+    before, after = low - start, stop - high
+    inner = tuple(slice(int(b), int(n - a)) for b, a, n in zip(before, after, size, strict=True))
+    offset = values.dtype.type(scale.offset) if values.dtype == np.float64 else np.float32(scale.offset)
+    np.subtract(values, offset, out=block[inner], casting="unsafe", dtype=np.result_type(offset))
+    block[inner] *= np.float32(scale.scale)
+    if before.any() or after.any():
+        padding = list(zip(before, after, strict=True))
+        block[...] = np.pad(block[inner], padding, mode="reflect" if min(block[inner].shape) > 1 else "edge")
+    return flat
+
+
+def prepare_reference(
+    pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64]
+) -> Reference:
+    """Gradients of a flat block (see `read_normalised`)."""
+    n = int(np.prod(shape))
+    gradients = [np.zeros(n + TAIL, dtype=np.float32) for _ in range(3)]
+    volume = grey[:n].reshape(shape)
+    views = [g[:n].reshape(shape) for g in gradients]
+    run_slabs(pool, lambda first, stop: filters.gradient_planes(volume, *views, first, stop), int(shape[0]))
+    return Reference(grey, *gradients, np.asarray(shape, dtype=np.int64))
+
+
+def prefilter(pool: ThreadPoolExecutor, flat: NDArray[np.float32], shape: NDArray[np.int64]) -> None:
+    """Turn a flat block into cubic B-spline coefficients, in place."""
+    volume = flat[: int(np.prod(shape))].reshape(shape)
+    run_slabs(pool, lambda first, stop: filters.prefilter_planes(volume, first, stop), int(shape[0]))
+    run_slabs(pool, lambda first, stop: filters.prefilter_z(volume, first, stop), int(shape[1]))
+
+
+def prepare_deformed(
+    pool: ThreadPoolExecutor,
+    samples: NDArray[np.float32],
+    start: NDArray[np.int64],
+    shape: NDArray[np.int64],
+    *,
+    reference_start: NDArray[np.int64],
+    volume_shape: tuple[int, ...],
+    cubic: bool,
+) -> Deformed:
+    """Spline coefficients and limits of a block of the deformed volume that begins at `start`."""
+    if cubic:
+        prefilter(pool, samples, shape)
+    reach = filters.SPLINE_REACH if cubic else 1
+    limits = np.asarray(volume_shape, dtype=np.float64)
+    inside = np.stack([-start.astype(np.float64), limits - 1.0 - start], axis=1)
+    readable = np.stack([np.full(3, float(reach)), shape - 1.0 - reach], axis=1)
+    return Deformed(
+        samples,
+        np.asarray(shape, dtype=np.int64),
+        (reference_start - start).astype(np.float64),
+        inside,
+        readable,
+        cubic,
+    )

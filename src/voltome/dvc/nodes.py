@@ -1,0 +1,370 @@
+"""Correlation of a set of nodes at one resolution: blocks with halo, threads, covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.dvc.blocks import GreyScale, prepare_deformed, prepare_reference, read_normalised
+from voltome.dvc.jumps import find_jump
+from voltome.errors import InputError
+from voltome.fields import FloatArray, NodeStatus
+from voltome.grid import VolumeSource
+from voltome.kernels import filters, gauss_newton
+from voltome.kernels.moments import Deformed, Reference
+from voltome.kernels.sampling import TAIL
+
+_BATCH = 32
+_ROUNDS = 8
+_NO_WEIGHTS = np.zeros(0, dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two volumes at one resolution with what the correlation has to know about their grey values.
+
+    `mask` weighs the reference's voxels; voxels outside `grey_window` (in the reference's own units) have weight 0.
+    """
+
+    reference: VolumeSource
+    deformed: VolumeSource
+    reference_scale: GreyScale
+    deformed_scale: GreyScale
+    mask: VolumeSource | None = None
+    grey_window: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class NodeRules:
+    """How windows are worked; see `voltome.dvc.correlate_local` for the parameters."""
+
+    half_window_vox: int
+    cubic: bool = True
+    tolerance_vox: float = 1e-3
+    max_iterations: int = 50
+    min_coverage: float = 0.5
+    det_low: float = 0.1
+    det_high: float = 10.0
+    memory_bytes: int = 768 << 20
+
+
+@dataclass
+class NodeResults:
+    """Per node: what the kernels found. `residual_variance` is that of the normalised grey residual per voxel;
+    `jump_vox` the largest displacement step found inside the window and `jump_sd_vox` its standard deviation."""
+
+    phi: FloatArray
+    status: NDArray[np.int32]
+    iterations: NDArray[np.int32]
+    zncc: FloatArray
+    delta_phi_norm: FloatArray
+    coverage: FloatArray
+    covariance: NDArray[np.float32]
+    residual_variance: FloatArray
+    jump_vox: FloatArray
+    jump_sd_vox: FloatArray
+
+    def take(self, index: NDArray[np.int64], other: NodeResults, chosen: NDArray[np.bool_]) -> None:
+        """Replace the results at `index` by those of `other` where `chosen`; iterations add up."""
+        self.iterations[index] += other.iterations
+        for member in fields(self):
+            if member.name != "iterations":
+                getattr(self, member.name)[index[chosen]] = getattr(other, member.name)[chosen]
+
+    @classmethod
+    def start(cls, phi: FloatArray) -> NodeResults:
+        n = len(phi)
+        nothing = [np.full(n, np.nan) for _ in range(6)]
+        return cls(
+            phi=np.array(phi, dtype=np.float64),
+            status=np.zeros(n, dtype=np.int32),
+            iterations=np.zeros(n, dtype=np.int32),
+            zncc=nothing[0],
+            delta_phi_norm=nothing[1],
+            coverage=nothing[2],
+            covariance=np.full((n, 12, 12), np.nan, dtype=np.float32),
+            residual_variance=nothing[3],
+            jump_vox=nothing[4],
+            jump_sd_vox=nothing[5],
+        )
+
+
+@dataclass(frozen=True)
+class _Box:
+    """Nodes that are worked together, and the blocks they need."""
+
+    index: NDArray[np.int64]
+    reference_start: NDArray[np.int64]
+    reference_stop: NDArray[np.int64]
+    deformed_start: NDArray[np.int64]
+    deformed_stop: NDArray[np.int64]
+
+    @property
+    def memory_bytes(self) -> int:
+        reference = int(np.prod(self.reference_stop - self.reference_start))
+        return 20 * reference + 12 * int(np.prod(self.deformed_stop - self.deformed_start))
+
+
+def correlate_nodes(
+    pair: Pair,
+    positions_vox: NDArray[np.int64],
+    start_phi: FloatArray,
+    rules: NodeRules,
+    *,
+    pool: ThreadPoolExecutor,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> NodeResults:
+    """Correlate nodes by inverse-compositional Gauss-Newton (10.1007/s11340-013-9717-6), 12 dof, ZNSSD.
+
+    Parameters
+    ----------
+    pair : Pair
+    positions_vox : (N, 3) int64
+        Nodes, in voxels of the pair.
+    start_phi : (N, 4, 4) float64
+        Where each node starts, relative to the node.
+    rules : NodeRules
+    pool : ThreadPoolExecutor
+        Threads that work batches of nodes; the kernels release the GIL.
+    on_progress : callable, optional
+        Called with nodes done and nodes in all.
+
+    Returns
+    -------
+    NodeResults
+        One entry per node; a failed node has a status below 2 and keeps its last Phi.
+
+    Raises
+    ------
+    InputError
+        If the volumes hold NaN where no mask excludes it.
+    """
+    results = NodeResults.start(start_phi)
+    shape = np.asarray(pair.reference.shape, dtype=np.int64)
+    rim = filters.GRADIENT_REACH
+    low = np.maximum(-rules.half_window_vox, rim - positions_vox)
+    high = np.minimum(rules.half_window_vox + 1, shape - rim - positions_vox)
+    empty = (high <= low).any(axis=1)
+    results.status[empty] = NodeStatus.MASKED
+    waiting = np.flatnonzero(~empty)
+    margin, done = max(4.0, 0.2 * rules.half_window_vox), int(empty.sum())
+    for _ in range(_ROUNDS):
+        left: list[NDArray[np.int64]] = []
+        for box in _cut_boxes(waiting, positions_vox, results.phi, low, high, shape, margin, rules):
+            window = _work_box(pair, box, positions_vox, low, high, results, rules, pool)
+            for batch in window:
+                left.append(batch[results.status[batch] == gauss_newton.LEFT_BLOCK])
+                done += len(batch) - len(left[-1])
+                if on_progress is not None:
+                    on_progress(done, len(positions_vox))
+        waiting = np.concatenate(left) if left else np.zeros(0, dtype=np.int64)
+        if not len(waiting):
+            break
+        margin *= 2.0
+    results.status[waiting] = NodeStatus.ERROR
+    return results
+
+
+def _image_corners(
+    index: NDArray[np.int64], positions: NDArray[np.int64], phi: FloatArray, low: NDArray[np.int64], high: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
+    """Corners of the box that holds the images of the windows of some nodes."""
+    f = phi[index, :3, :3]
+    a, b = f * low[index, None, :], f * (high[index, None, :] - 1)
+    centre = positions[index] + phi[index, :3, 3]
+    smallest = centre + np.minimum(a, b).sum(axis=2)
+    largest = centre + np.maximum(a, b).sum(axis=2)
+    return np.nanmin(smallest, axis=0), np.nanmax(largest, axis=0)
+
+
+def _cut_boxes(
+    index: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    phi: FloatArray,
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    shape: NDArray[np.int64],
+    margin: float,
+    rules: NodeRules,
+) -> list[_Box]:
+    """Halve the set of nodes along its longest side until what a part has to read fits the memory."""
+    if not len(index):
+        return []
+    rim, reach = filters.GRADIENT_REACH, filters.SPLINE_REACH
+    smallest, largest = _image_corners(index, positions, phi, low, high)
+    if not np.isfinite(smallest).all():
+        smallest, largest = np.zeros(3), np.zeros(3)
+    limit_low, limit_high = np.full(3, -reach - 3), shape + reach + 3
+    d0 = np.clip(np.floor(smallest - margin) - reach - 2, limit_low, limit_high - 2 * reach - 6).astype(np.int64)
+    d1 = np.clip(np.ceil(largest + margin) + reach + 3, d0 + 2 * reach + 6, limit_high).astype(np.int64)
+    box = _Box(
+        index,
+        (positions[index] + low[index]).min(axis=0) - rim,
+        (positions[index] + high[index]).max(axis=0) + rim,
+        d0,
+        d1,
+    )
+    extent = positions[index].max(axis=0) - positions[index].min(axis=0)
+    if box.memory_bytes <= rules.memory_bytes or len(index) == 1 or extent.max() == 0:
+        return [box]
+    axis = int(np.argmax(extent))
+    order = index[np.argsort(positions[index, axis], kind="stable")]
+    along = positions[order, axis]
+    cut = int(np.searchsorted(along, along[len(along) // 2]))
+    cut = cut if 0 < cut < len(order) else int(np.searchsorted(along, along[0], side="right"))
+    parts = (np.sort(order[:cut]), np.sort(order[cut:]))
+    return [b for part in parts for b in _cut_boxes(part, positions, phi, low, high, shape, margin, rules)]
+
+
+def _reference_weights(pair: Pair, box: _Box, grey: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights of a block of the reference, flat; empty where all voxels count. NaN is replaced in `grey`."""
+    size = box.reference_stop - box.reference_start
+    block = tuple(slice(int(a), int(b)) for a, b in zip(box.reference_start, box.reference_stop, strict=True))
+    missing = ~np.isfinite(grey)
+    if pair.mask is None and pair.grey_window is None and not missing.any():
+        return _NO_WEIGHTS
+    weights = np.zeros(grey.size, dtype=np.float32)
+    inner = weights[: grey.size - TAIL]
+    inner[:] = 1.0 if pair.mask is None else np.clip(pair.mask[block], 0, 1).ravel()  # type: ignore[index]
+    refuse_nan("reference", missing[: inner.size] & (inner > 0), size)
+    if pair.grey_window is not None:
+        bounds = (np.asarray(pair.grey_window) - pair.reference_scale.offset) * pair.reference_scale.scale
+        values = grey[: inner.size]
+        inner[(values < bounds[0]) | (values > bounds[1])] = 0.0
+    weights[missing] = 0.0
+    grey[missing] = 0.0
+    return weights
+
+
+def refuse_nan(name: str, missing: NDArray[np.bool_], size: NDArray[np.int64]) -> None:
+    """Raise the error for voxels without a grey value where one is needed."""
+    if missing.any():
+        raise InputError(
+            f"the {name} volume holds NaN or infinity at {int(missing.sum())} voxels of a block of {tuple(map(int, size))}: "
+            f"give a mask (--mask) that leaves them out"
+        )
+
+
+def _deformed_weights(pair: Pair, box: _Box, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weights of a block of the deformed volume: 0 around voxels without a grey value; empty where there are none."""
+    missing = ~np.isfinite(samples)
+    if not missing.any():
+        return _NO_WEIGHTS
+    size = box.deformed_stop - box.deformed_start
+    if pair.mask is None:
+        refuse_nan("deformed", missing, size)
+    from scipy.ndimage import binary_dilation
+
+    samples[missing] = 0.0
+    volume = missing[: samples.size - TAIL].reshape(size)
+    return (~binary_dilation(volume, iterations=2)).astype(np.float32).ravel()
+
+
+def _work_box(
+    pair: Pair,
+    box: _Box,
+    positions: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    results: NodeResults,
+    rules: NodeRules,
+    pool: ThreadPoolExecutor,
+) -> list[NDArray[np.int64]]:
+    """Read what a box needs and correlate its nodes in batches; returns the batches."""
+    shape = box.reference_stop - box.reference_start
+    grey = read_normalised(pair.reference, box.reference_start, box.reference_stop, pair.reference_scale)
+    weights = _reference_weights(pair, box, grey)
+    reference = prepare_reference(pool, grey, shape)
+    samples = read_normalised(pair.deformed, box.deformed_start, box.deformed_stop, pair.deformed_scale)
+    valid = _deformed_weights(pair, box, samples)
+    deformed = prepare_deformed(
+        pool,
+        samples,
+        box.deformed_start,
+        box.deformed_stop - box.deformed_start,
+        reference_start=box.reference_start,
+        volume_shape=pair.deformed.shape,
+        cubic=rules.cubic,
+    )
+    batches = [box.index[i : i + _BATCH] for i in range(0, len(box.index), _BATCH)]
+    jobs = {
+        pool.submit(
+            _work_batch, reference, deformed, (weights, valid), positions - box.reference_start, low, high, batch, results, rules
+        ): batch
+        for batch in batches
+    }
+    finished = []
+    try:
+        for job in as_completed(jobs):
+            job.result()
+            finished.append(jobs[job])
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        raise
+    return finished
+
+
+def _work_batch(
+    reference: Reference,
+    deformed: Deformed,
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]],
+    nodes: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    batch: NDArray[np.int64],
+    results: NodeResults,
+    rules: NodeRules,
+) -> None:
+    """Run the kernel on a batch of nodes and turn its sums into results."""
+    n = len(batch)
+    ones = np.ones(2 * rules.half_window_vox + 1 + 2 * TAIL, dtype=np.float32)
+    limits = gauss_newton.Rules(
+        rules.half_window_vox,
+        rules.tolerance_vox,
+        rules.max_iterations,
+        rules.min_coverage,
+        rules.det_low,
+        rules.det_high,
+    )
+    phi = np.ascontiguousarray(results.phi[batch, :3, :])
+    status = np.zeros(n, dtype=np.int32)
+    numbers, hessian = np.full((n, 6), np.nan), np.zeros((n, 12, 12))
+    cells = np.zeros((n, gauss_newton.CELLS**3, 9))
+    gauss_newton.correlate_nodes(
+        reference,
+        deformed,
+        gauss_newton.Weighting(*weights, ones),
+        limits,
+        np.ascontiguousarray(nodes[batch]),
+        np.ascontiguousarray(low[batch]),
+        np.ascontiguousarray(high[batch]),
+        phi,
+        status,
+        numbers,
+        hessian,
+        cells,
+    )
+    results.phi[batch, :3, :] = phi
+    results.status[batch] = status
+    results.zncc[batch], results.delta_phi_norm[batch], results.coverage[batch] = numbers[:, 0], numbers[:, 1], numbers[:, 2]
+    iterations = np.where(np.isfinite(numbers[:, 3]), numbers[:, 3], 0).astype(np.int32)
+    results.iterations[batch] += iterations
+    worked = np.flatnonzero((status >= NodeStatus.ITERATIONS_SPENT) & (numbers[:, 4] > 0))
+    if len(worked):
+        chosen = batch[worked]
+        variance = residual_variance(numbers[worked])
+        results.covariance[chosen] = variance[:, None, None] * np.linalg.pinv(hessian[worked], hermitian=True)
+        results.residual_variance[chosen] = variance
+        results.jump_vox[chosen], results.jump_sd_vox[chosen] = find_jump(cells[worked], variance)
+
+
+def residual_variance(numbers: FloatArray) -> FloatArray:
+    """Variance of the grey residual per voxel, (N,), from the kernel's numbers (see `gauss_newton.correlate_nodes`)."""
+    zncc, sd, weight = numbers[:, 0], numbers[:, 4], numbers[:, 5]
+    out: FloatArray = 2.0 * (1.0 - zncc) * sd**2 * weight / np.maximum(weight - 14.0, 1.0)
+    return out

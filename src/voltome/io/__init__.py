@@ -1,0 +1,64 @@
+"""The only room that opens files: volumes, deformation fields, meshes for ParaView, text and JSON."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "Volume": "volume",
+    "open_volume": "volumes",
+    "read_volume": "volumes",
+    "split_name": "volumes",
+    "write_volume": "volumes",
+    "staged_directory": "staging",
+    "staged_file": "staging",
+    "plain_json": "text",
+    "write_json": "text",
+    "write_text": "text",
+    "read_phi_tsv": "spam_tsv",
+    "write_phi_tsv": "spam_tsv",
+    "read_field_zarr": "field_store",
+    "write_field_zarr": "field_store",
+    "write_strain_tsv": "strain_tsv",
+    "write_strain_vtu": "vtu",
+}
+
+if TYPE_CHECKING:
+    from voltome.io.field_store import read_field_zarr, write_field_zarr
+    from voltome.io.spam_tsv import read_phi_tsv, write_phi_tsv
+    from voltome.io.staging import staged_directory, staged_file
+    from voltome.io.strain_tsv import write_strain_tsv
+    from voltome.io.text import plain_json, write_json, write_text
+    from voltome.io.volume import Volume
+    from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
+    from voltome.io.vtu import write_strain_vtu
+
+__all__ = [
+    "Volume",
+    "open_volume",
+    "plain_json",
+    "read_field_zarr",
+    "read_phi_tsv",
+    "read_volume",
+    "split_name",
+    "staged_directory",
+    "staged_file",
+    "write_field_zarr",
+    "write_json",
+    "write_phi_tsv",
+    "write_strain_tsv",
+    "write_strain_vtu",
+    "write_text",
+    "write_volume",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"voltome.io.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'voltome.io' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,44 @@
+"""Strain as a table: one row a point, order z, y, x."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from voltome.fields import StrainField
+from voltome.io.text import write_text
+
+COLUMNS = (
+    "Zpos", "Ypos", "Xpos", *(f"E{a}{b}" for a in "zyx" for b in "zyx"), "volumetric", "deviatoric", "measured",
+)  # fmt: skip
+"""Columns of a strain table; the tensor is that of the chosen measure."""
+
+
+def write_strain_tsv(path: str | Path, strain: StrainField, *, overwrite: bool = False) -> None:
+    """Write strain as a tab-separated table; NaN where it could not be formed.
+
+    Parameters
+    ----------
+    path : str or Path
+    strain : StrainField
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `overwrite` is False.
+    ResourceError
+        If the disk is full or there is no permission.
+    """
+    rows = np.concatenate(
+        [
+            strain.positions_vox,
+            strain.strain.reshape(-1, 9),
+            np.stack([strain.volumetric, strain.deviatoric, strain.measured], axis=1),
+        ],
+        axis=1,
+    )
+    lines = ["\t".join(COLUMNS), *("\t".join(map(repr, row)) for row in rows.tolist())]
+    write_text(path, "\n".join(lines) + "\n", overwrite=overwrite)

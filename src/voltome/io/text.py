@@ -1,0 +1,93 @@
+"""Small text and JSON files, staged like everything else."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from voltome.io.staging import staged_file
+
+
+def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
+    """Write a text file (UTF-8, lines end in a newline character on every system).
+
+    Parameters
+    ----------
+    path : str or Path
+    text : str
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `overwrite` is False, or the path cannot be a file.
+    ResourceError
+        If the disk is full or there is no permission.
+    """
+    with staged_file(path, overwrite=overwrite) as part:
+        part.write_bytes(text.encode("utf-8"))
+
+
+def write_json(path: str | Path, values: object, *, overwrite: bool = False) -> None:
+    """Write JSON with sorted keys, so that equal content gives equal bytes.
+
+    Parameters
+    ----------
+    path : str or Path
+    values : object
+        As `plain_json` takes it.
+    overwrite : bool
+        Replace an existing file.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `overwrite` is False, or the path cannot be a file.
+    ResourceError
+        If the disk is full or there is no permission.
+    """
+    text = json.dumps(plain_json(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n", overwrite=overwrite)
+
+
+def plain_json(values: object) -> object:
+    """Same content in what JSON knows: NaN and infinity become None, NumPy's scalars and arrays plain ones.
+
+    Parameters
+    ----------
+    values : object
+        Mappings, sequences, NumPy scalars and arrays, paths, strings, numbers, booleans, None, nested.
+
+    Returns
+    -------
+    object
+        Dictionaries with text keys, lists, strings, numbers, booleans and None.
+
+    Raises
+    ------
+    TypeError
+        If something else is found.
+
+    Examples
+    --------
+    >>> plain_json({"sd": np.float32("nan"), "shape": (3, np.int64(4))})
+    {'sd': None, 'shape': [3, 4]}
+    """
+    if isinstance(values, np.ndarray | np.generic):
+        values = values.tolist()
+    if isinstance(values, Mapping):
+        return {str(key): plain_json(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [plain_json(value) for value in values]
+    if isinstance(values, float):
+        return float(values) if math.isfinite(values) else None
+    if isinstance(values, Path):
+        return str(values)
+    if values is None or isinstance(values, str | bool | int):
+        return values
+    raise TypeError(f"{type(values).__name__} does not fit into JSON")

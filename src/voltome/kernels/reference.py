@@ -1,0 +1,379 @@
+"""The kernels once more, in plain NumPy and float64: what they are meant to compute, and what they are tested against.
+
+Volumes are (z, y, x) arrays instead of flat buffers, a window is worked as a whole instead of row by row, and sums are
+formed from their definitions. In shapes, W is a window's (nz, ny, nx) voxels.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from voltome.kernels import gauss_newton
+from voltome.kernels.gauss_newton import CELLS, Rules
+
+Array = NDArray[np.float64]
+
+
+class ReferenceVolume(NamedTuple):
+    """Grey values (nz, ny, nx), their gradient (3, nz, ny, nx), and weights (nz, ny, nx) or None for ones."""
+
+    grey: Array
+    gradient: Array
+    weights: Array | None = None
+
+
+class DeformedVolume(NamedTuple):
+    """A block of the deformed volume.
+
+    `samples` (nz, ny, nx) are spline coefficients if `cubic`, else grey values; `shift` (3,) is the reference block's
+    origin minus this block's; `inside` and `readable` (3, 2) are the first and last position on each axis that belong
+    to the volume and that can be sampled; `weights` (nz, ny, nx) or None for ones.
+    """
+
+    samples: Array
+    shift: Array
+    inside: Array
+    readable: Array
+    cubic: bool = True
+    weights: Array | None = None
+
+
+class Window(NamedTuple):
+    """Node (3,) in the reference block and half-open extent low..high (3,) relative to it."""
+
+    node: ArrayLike
+    low: ArrayLike
+    high: ArrayLike
+
+    @property
+    def offsets(self) -> Array:
+        """Positions relative to the node, W + (3,)."""
+        axes = [np.arange(a, b) for a, b in zip(np.asarray(self.low), np.asarray(self.high), strict=True)]
+        return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float64)
+
+    def cut(self, volume: NDArray[Any]) -> NDArray[Any]:
+        """The window's part (..., W) of an array (..., nz, ny, nx)."""
+        first, stop = np.add(self.node, self.low), np.add(self.node, self.high)
+        return volume[(..., *(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True)))]
+
+
+class GreyStatistics(NamedTuple):
+    """Weighted means and standard deviations of two windows, and their zero-normalised cross-correlation."""
+
+    mean_f: float
+    sd_f: float
+    mean_g: float
+    sd_g: float
+    zncc: float
+
+
+class NodeResult(NamedTuple):
+    """Status and final phi (3, 4) of a node, and what `gauss_newton.correlate_nodes` calls `numbers`."""
+
+    status: int
+    phi: Array
+    numbers: Array
+    hessian: Array
+    cells: Array
+
+
+def prefilter(volume: ArrayLike) -> Array:
+    """Cubic B-spline coefficients (nz, ny, nx) of a volume, mirrored at its ends."""
+    from scipy.ndimage import spline_filter
+
+    return np.asarray(spline_filter(np.asarray(volume, dtype=np.float64), order=3, mode="mirror"))
+
+
+def gradient(f: ArrayLike) -> Array:
+    """Sixth-order central differences (3, nz, ny, nx) of a volume (nz, ny, nx); 0 in a rim of three voxels."""
+    values = np.asarray(f, dtype=np.float64)
+    out = np.zeros((3, *values.shape))
+    inner = (slice(3, -3),) * 3
+    for axis in range(3):
+        for distance, weight in ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60)):
+            difference = np.roll(values, -distance, axis) - np.roll(values, distance, axis)
+            out[axis][inner] += weight * difference[inner]
+    return out
+
+
+def block_mean(volume: ArrayLike, factor: int) -> Array:
+    """Mean over cubes of `factor` voxels, (nz // factor, ...); a remainder at the far ends is left out."""
+    values = np.asarray(volume, dtype=np.float64)
+    nz, ny, nx = (n // factor for n in values.shape)
+    kept = values[: nz * factor, : ny * factor, : nx * factor]
+    return np.asarray(kept.reshape(nz, factor, ny, factor, nx, factor).mean(axis=(1, 3, 5)))
+
+
+def sample(samples: ArrayLike, points: ArrayLike, *, cubic: bool = True) -> Array:
+    """Values (...) at points (..., 3): cubic B-spline of coefficients, or linear between grey values."""
+    from scipy.ndimage import map_coordinates
+
+    coordinates = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
+    order = 3 if cubic else 1
+    values = map_coordinates(np.asarray(samples, np.float64), coordinates, order=order, mode="mirror", prefilter=False)
+    return np.asarray(values)
+
+
+def sample_row(
+    samples: ArrayLike, start: int, stop: int, position: ArrayLike, slope: ArrayLike, *, cubic: bool = True
+) -> Array:
+    """Voxels start..stop of a row at position + slope i, both (3,)."""
+    i = np.arange(start, stop)[:, None]
+    return sample(samples, np.asarray(position, dtype=np.float64) + i * np.asarray(slope, dtype=np.float64), cubic=cubic)
+
+
+def image_points(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
+    """Where phi (3, 4) maps a window's voxels, W + (3,), in the deformed block's coordinates."""
+    return np.asarray(np.add(window.node, deformed.shift) + phi[:, 3] + window.offsets @ phi[:, :3].T)
+
+
+def sample_window(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
+    """The deformed volume at the images of a window's voxels, W; 0 where it cannot be read."""
+    points = image_points(deformed, window, phi)
+    low, high = deformed.readable.T
+    readable = ((points >= low) & (points <= high)).all(axis=-1)
+    return np.where(readable, sample(deformed.samples, np.clip(points, low, high), cubic=deformed.cubic), 0.0)
+
+
+def window_weights(reference: ReferenceVolume, deformed: DeformedVolume, window: Window, phi: Array) -> Array:
+    """Weights W: the reference's times the nearest in the deformed block; 0 where phi leads out of the volume."""
+    points = image_points(deformed, window, phi)
+    low, high = deformed.inside.T
+    weights = ((points >= low) & (points <= high)).all(axis=-1).astype(np.float64)
+    if reference.weights is not None:
+        weights *= window.cut(reference.weights)
+    if deformed.weights is not None:
+        nearest = np.floor(points + 0.5).astype(np.int64).clip(0, np.array(deformed.weights.shape) - 1)
+        weights *= deformed.weights[tuple(np.moveaxis(nearest, -1, 0))]
+    return weights
+
+
+def steepest_descent(reference: ReferenceVolume, window: Window) -> Array:
+    """Derivative of the grey value by the twelve parameters, W + (12,): g_r (Z, Y, X, 1) for r = z, y, x."""
+    lever = np.concatenate([window.offsets, np.ones((*window.offsets.shape[:3], 1))], axis=-1)
+    g = np.moveaxis(window.cut(reference.gradient), 0, -1)
+    return np.asarray((g[..., :, None] * lever[..., None, :]).reshape(*lever.shape[:3], 12))
+
+
+def hessian_matrix(descent: Array, weights: Array) -> Array:
+    """Gauss-Newton Hessian (12, 12): the sum of w SD SD^T over a window; descent W + (12,), weights W."""
+    return np.asarray(np.einsum("zyx,zyxi,zyxj->ij", weights, descent, descent))
+
+
+def weighted_sum(descent: Array, weights: Array, values: Array) -> Array:
+    """The sum (12,) of w SD v over a window; descent W + (12,), weights and values W."""
+    return np.asarray(np.einsum("zyx,zyxi,zyx->i", weights, descent, values))
+
+
+def grey_statistics(f: Array, g: Array, weights: Array) -> GreyStatistics:
+    """Statistics of two windows of grey values (W); the ZNCC is 0 where one of them is constant."""
+    mean_f, mean_g = np.average(f, weights=weights), np.average(g, weights=weights)
+    sd_f = np.sqrt(np.average((f - mean_f) ** 2, weights=weights))
+    sd_g = np.sqrt(np.average((g - mean_g) ** 2, weights=weights))
+    covariance = np.average((f - mean_f) * (g - mean_g), weights=weights)
+    zncc = covariance / (sd_f * sd_g) if min(sd_f, sd_g) > 1e-9 else 0.0
+    return GreyStatistics(float(mean_f), float(sd_f), float(mean_g), float(sd_g), float(zncc))
+
+
+def normalised_residual(f: Array, g: Array, statistics: GreyStatistics) -> Array:
+    """sd_f / sd_g (g - mean g) - (f - mean f), W: free of the gain and offset of g."""
+    ratio = statistics.sd_f / statistics.sd_g if statistics.sd_g > 1e-9 else 0.0
+    return ratio * (g - statistics.mean_g) - (f - statistics.mean_f)
+
+
+def solve(hessian: Array, rhs: Array) -> Array | None:
+    """Solution (n,) of hessian (n, n) x = rhs; None where it is singular once its diagonal is scaled to one."""
+    diagonal = np.diagonal(hessian)
+    if not (diagonal > 0).all():
+        return None
+    scale = np.sqrt(diagonal)
+    scaled = hessian / np.outer(scale, scale)
+    try:
+        pivots = np.diagonal(np.linalg.cholesky(scaled)) ** 2
+    except np.linalg.LinAlgError:
+        return None
+    return np.linalg.solve(scaled, rhs / scale) / scale if pivots.min() > 1e-10 else None
+
+
+def homogeneous(rows: ArrayLike) -> Array:
+    """The first three rows (3, 4) or (12,) of an affine map as a 4x4 matrix."""
+    return np.vstack([np.asarray(rows, dtype=np.float64).reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
+
+
+def compose_inverse(phi: Array, step: Array) -> Array | None:
+    """phi o (I + step)^-1 for phi (3, 4) and an increment (12,); None where I + step has no inverse."""
+    increment = np.eye(4) + homogeneous(step) - np.diag([0.0, 0.0, 0.0, 1.0])
+    if not abs(np.linalg.det(increment)) > 1e-6:
+        return None
+    return np.asarray((homogeneous(phi) @ np.linalg.inv(increment))[:3])
+
+
+def sum_cells(
+    reference: ReferenceVolume,
+    deformed: DeformedVolume,
+    window: Window,
+    phi: Array,
+    weights: Array,
+    statistics: GreyStatistics,
+) -> Array:
+    """Sums of a pure translation for CELLS^3 cells of a window, from every second row and plane.
+
+    Parameters
+    ----------
+    reference, deformed, window, phi
+        As in `correlate_node`.
+    weights : (nz, ny, nx) float64
+    statistics : GreyStatistics
+        Gain and offset of the residual.
+
+    Returns
+    -------
+    (CELLS^3, 9) float64
+        Sum of w g_r residual for r = z, y, x and of w g_r g_s for zz zy zx yy yx xx.
+    """
+    residual = normalised_residual(window.cut(reference.grey), sample_window(deformed, window, phi), statistics)
+    g = window.cut(reference.gradient)
+    products = [g[r] * residual for r in range(3)] + [g[r] * g[s] for r in range(3) for s in range(r, 3)]
+    z, y, x = (np.arange(n) * CELLS // n for n in residual.shape)
+    cell = (z[:, None, None] * CELLS + y[:, None]) * CELLS + x
+    seen = (slice(None, None, 2), slice(None, None, 2))
+    sums = [np.bincount(cell[seen].ravel(), (weights * p)[seen].ravel(), minlength=CELLS**3) for p in products]
+    return np.stack(sums, axis=1)
+
+
+def _image_box(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
+    """Bounding box (3, 2) of a window's image, from its corners."""
+    corners = np.array(list(itertools.product(*zip(np.asarray(window.low), np.asarray(window.high) - 1, strict=True))))
+    points = np.add(window.node, deformed.shift) + phi[:, 3] + corners @ phi[:, :3].T
+    return np.stack([points.min(axis=0), points.max(axis=0)], axis=1)
+
+
+def _leaves_block(box: Array, deformed: DeformedVolume) -> bool:
+    """Whether a part of the image lies in the volume but outside what was read."""
+    low, high = np.maximum(box[:, 0], deformed.inside[:, 0]), np.minimum(box[:, 1], deformed.inside[:, 1])
+    return bool(((low <= high) & ((low < deformed.readable[:, 0]) | (high > deformed.readable[:, 1]))).any())
+
+
+def _has_converged(norm: float, previous: float | None, tolerance: float) -> bool:
+    """Whether what is left of a linear convergence, norm r / (1 - r) with r = norm / previous, is below the tolerance."""
+    rate = 1.0 if previous is None else norm / previous
+    return norm < 0.1 * tolerance or (rate < 0.7 and norm * rate / (1.0 - rate) < tolerance)
+
+
+def correlate_node(
+    reference: ReferenceVolume, deformed: DeformedVolume, rules: Rules, window: Window, phi: Sequence[Any] | Array
+) -> NodeResult:
+    """Inverse-compositional Gauss-Newton at one node until it stops (10.1007/s11340-013-9717-6), 12 dof, ZNSSD.
+
+    Parameters
+    ----------
+    reference : ReferenceVolume
+    deformed : DeformedVolume
+    rules : Rules
+    window : Window
+    phi : (3, 4) float64
+        F and u of the start.
+
+    Returns
+    -------
+    NodeResult
+        Numbers (6,): ZNCC, norm of the last increment, coverage, iterations, grey sd, sum of weights; NaN where not
+        reached. Hessian (12, 12) and cells (CELLS^3, 9) are zero where not reached.
+    """
+    phi = np.array(phi, dtype=np.float64)
+    numbers, hessian, cells = np.full(6, np.nan), np.zeros((12, 12)), np.zeros((CELLS**3, 9))
+    if not np.isfinite(phi).all():
+        return NodeResult(gauss_newton.NAN_START, phi, numbers, hessian, cells)
+    f, descent = window.cut(reference.grey), steepest_descent(reference, window)
+    lever = np.append(np.full(3, rules.half_window / np.sqrt(3.0)), 1.0)  # rms arm of a gradient, in voxels
+    base: Array | None = None
+    base_inside, rebases, stalled, smallest, previous = False, 0, 0, np.inf, None
+    status, statistics, weights = gauss_newton.SPENT, None, np.ones_like(f)
+    for iteration in range(rules.max_iterations):
+        box = _image_box(deformed, window, phi)
+        if _leaves_block(box, deformed):
+            return NodeResult(gauss_newton.LEFT_BLOCK, phi, numbers, hessian, cells)
+        inside = bool((box[:, 0] >= deformed.inside[:, 0]).all() and (box[:, 1] <= deformed.inside[:, 1]).all())
+        # weights are frozen unless the window's image moves across the volume's faces: else they would never settle
+        moved = base is None or np.abs(box - base).max() > 0.75
+        if base is None or (not (inside and base_inside) and rebases < 6 and moved):
+            weights = window_weights(reference, deformed, window, phi)
+            hessian, base, base_inside, rebases = hessian_matrix(descent, weights), box, inside, rebases + 1
+            numbers[2] = weights.sum() / weights.size
+            if numbers[2] < rules.min_coverage or weights.sum() < 24:
+                return NodeResult(gauss_newton.MASKED, phi, numbers, hessian, cells)
+        g = sample_window(deformed, window, phi)
+        statistics = grey_statistics(f, g, weights)
+        step = solve(hessian, weighted_sum(descent, weights, normalised_residual(f, g, statistics)))
+        if step is None:
+            return NodeResult(gauss_newton.SINGULAR, phi, numbers, hessian, cells)
+        norm = float(np.linalg.norm(step.reshape(3, 4) * lever))
+        step *= min(1.0, 0.5 * rules.half_window / norm) if norm > 0 else 1.0
+        numbers[0] = statistics.zncc
+        composed = compose_inverse(phi, step)
+        if composed is None:
+            return NodeResult(gauss_newton.ERROR, phi, numbers, hessian, cells)
+        phi, numbers[1], numbers[3] = composed, np.linalg.norm(step), iteration + 1
+        if not rules.det_low < np.linalg.det(phi[:, :3]) < rules.det_high:
+            return NodeResult(gauss_newton.DETERMINANT, phi, numbers, hessian, cells)
+        stalled, smallest = (0 if norm < 0.9 * smallest else stalled + 1), min(smallest, norm)
+        if stalled >= 10:
+            break
+        if _has_converged(norm, previous, rules.tolerance):
+            status = gauss_newton.CONVERGED
+            break
+        previous = norm
+    assert statistics is not None
+    numbers[4], numbers[5] = statistics.sd_f, weights.sum()
+    return NodeResult(status, phi, numbers, hessian, sum_cells(reference, deformed, window, phi, weights, statistics))
+
+
+def blend_displacement(phi: Array, origin: ArrayLike, spacing: ArrayLike, points: Array) -> Array:
+    """Displacement (N, 3) at points (N, 3): affine predictions of the eight nodes around, weighted trilinearly.
+
+    phi (Z, Y, X, 3, 4) holds F - I and u at nodes origin + spacing i; outside the grid its outermost nodes hold.
+    """
+    counts = np.array(phi.shape[:3])
+    place = (points - origin) / np.asarray(spacing, dtype=np.float64)
+    first = np.floor(place).astype(np.int64).clip(0, np.maximum(counts - 2, 0))
+    fraction = np.where(counts > 1, (place - first).clip(0.0, 1.0), 0.0)
+    out = np.zeros_like(points)
+    for corner in itertools.product((0, 1), repeat=3):
+        weight = np.where(corner, fraction, 1.0 - fraction).prod(axis=1)[:, None]
+        node = np.minimum(first + corner, counts - 1)
+        p = phi[tuple(node.T)]
+        prediction = p[:, :, 3] + np.einsum("nij,nj->ni", p[:, :, :3], points - origin - node * np.asarray(spacing))
+        out += np.where(weight > 0, weight * prediction, 0.0)  # a NaN node counts only where it has a weight
+    return out
+
+
+def warp(
+    samples: Array,
+    points: Array,
+    limits: Array,
+    phi: Array,
+    origin: ArrayLike,
+    spacing: ArrayLike,
+    *,
+    shift: ArrayLike = (0.0, 0.0, 0.0),
+    inverse: bool = False,
+    cubic: bool = True,
+    fill: float = 0.0,
+) -> Array:
+    """A volume at x + u(x), or with `inverse` at X where X + u(X) = x, for points x (N, 3); see `warping.warp_planes`."""
+    moved = points.copy()
+    if inverse:
+        for _ in range(100):
+            moved = points - blend_displacement(phi, origin, spacing, moved)
+    else:
+        moved += blend_displacement(phi, origin, spacing, points)
+    moved += shift
+    inside = ((moved >= limits[:, 0]) & (moved <= limits[:, 1])).all(axis=1)
+    out = np.full(len(points), float(fill))
+    out[inside] = sample(samples, moved[inside], cubic=cubic)
+    return out

@@ -1,0 +1,105 @@
+"""Small dense algebra inside kernels: a 12x12 Cholesky solve and the composition of affine deformations."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+
+@njit(nogil=True)
+def factorise(a, factor):  # type: ignore[no-untyped-def]
+    """Cholesky factor of the symmetric matrix `a`, after scaling its diagonal to one; False where it is singular.
+
+    The scaling makes the pivots comparable: displacements are in voxels, gradients are not.
+    """
+    n = a.shape[0]
+    scale = np.empty(n)
+    for i in range(n):
+        if not a[i, i] > 0.0:
+            return False
+        scale[i] = math.sqrt(a[i, i])
+    for i in range(n):
+        for j in range(i + 1):
+            total = a[i, j] / (scale[i] * scale[j])
+            for k in range(j):
+                total -= factor[i, k] * factor[j, k]
+            if i == j:
+                if not total > 1e-10:
+                    return False
+                factor[i, i] = math.sqrt(total)
+            else:
+                factor[i, j] = total / factor[j, j]
+    for i in range(n):
+        for j in range(i + 1):
+            factor[i, j] *= scale[i]
+    return True
+
+
+@njit(nogil=True)
+def solve_factorised(factor, b, x):  # type: ignore[no-untyped-def]
+    """Solve L L^T x = b."""
+    n = factor.shape[0]
+    for i in range(n):
+        total = b[i]
+        for k in range(i):
+            total -= factor[i, k] * x[k]
+        x[i] = total / factor[i, i]
+    for i in range(n - 1, -1, -1):
+        total = x[i]
+        for k in range(i + 1, n):
+            total -= factor[k, i] * x[k]
+        x[i] = total / factor[i, i]
+
+
+@njit(nogil=True)
+def determinant(m):  # type: ignore[no-untyped-def]
+    """Determinant of the 3x3 part of `m`."""
+    return (
+        m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
+        - m[0, 1] * (m[1, 0] * m[2, 2] - m[1, 2] * m[2, 0])
+        + m[0, 2] * (m[1, 0] * m[2, 1] - m[1, 1] * m[2, 0])
+    )
+
+
+@njit(nogil=True)
+def compose_inverse(phi, step):  # type: ignore[no-untyped-def]
+    """phi <- phi o (I + step)^-1, in place: the inverse-compositional update.
+
+    Parameters
+    ----------
+    phi : float64 (3, 4)
+        F and u.
+    step : float64 (12,)
+        Increment dF and du, in the order of Phi's rows.
+
+    Returns
+    -------
+    bool
+        False where I + step has no inverse; phi is then left as it was.
+    """
+    a = np.empty((3, 3))
+    for r in range(3):
+        for c in range(3):
+            a[r, c] = step[4 * r + c]
+        a[r, r] += 1.0
+    det = determinant(a)
+    if not abs(det) > 1e-6:
+        return False
+    inverse = np.empty((3, 3))
+    for r in range(3):
+        for c in range(3):
+            i, j, k, m = (c + 1) % 3, (c + 2) % 3, (r + 1) % 3, (r + 2) % 3
+            inverse[r, c] = (a[i, k] * a[j, m] - a[i, m] * a[j, k]) / det
+    new = np.zeros((3, 3))
+    for r in range(3):
+        for c in range(3):
+            for k in range(3):
+                new[r, c] += phi[r, k] * inverse[k, c]
+    for r in range(3):
+        for k in range(3):
+            phi[r, 3] -= new[r, k] * step[4 * k + 3]
+        for c in range(3):
+            phi[r, c] = new[r, c]
+    return True
