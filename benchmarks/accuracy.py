@@ -171,8 +171,8 @@ SWEEP_STRAIN, SWEEP_WINDOW, SWEEP_SPACING = 0.04, 12, 10
 SWEEP_PERIODS = (20.0, 30.0, 40.0, 60.0, 80.0, 120.0)
 
 
-def sweep_period(period_vox: float) -> tuple[float, float]:
-    """Share of a sine's displacement amplitude that comes through, measured and for the best affine of each window.
+def sweep_period(period_vox: float) -> list[str]:
+    """Row of the sweep: period, trusted nodes, share of a sine's amplitude measured and in the best affine.
 
     The sine is a shear, u_z along x with a gradient amplitude of 4 %.
     """
@@ -180,12 +180,14 @@ def sweep_period(period_vox: float) -> tuple[float, float]:
     case = Case("sine", make_sine_motion(amplitude, period_vox), SWEEP_WINDOW, SWEEP_SPACING, (90, 90, 300), 0.05)
     field = measure_field(case)
     ideal = best_affine(case.motion, field.positions_vox, SWEEP_WINDOW, shape=case.shape)
-    inside = field.converged & inner_nodes(field.positions_vox, ideal, SWEEP_WINDOW, case.shape)
-    if not inside.any():
-        return float("nan"), float("nan")
-    wave = case.motion.displacement(field.positions_vox[inside])[:, 0]
-    shares = [float(u[inside, 0] @ wave / (wave @ wave)) for u in (field.displacement_vox, ideal[:, :3, 3])]
-    return shares[0], shares[1]
+    inner = inner_nodes(field.positions_vox, ideal, SWEEP_WINDOW, case.shape)
+    use = inner & field.trusted
+    row = [f"{period_vox:.0f}", f"{use.sum()} / {inner.sum()}"]
+    if not use.any():
+        return [*row, "none", "none"]
+    wave = case.motion.displacement(field.positions_vox[use])[:, 0]
+    shares = [u[use, 0] @ wave / (wave @ wave) for u in (field.displacement_vox, ideal[:, :3, 3])]
+    return [*row, *(f"{share:.3f}" for share in shares)]
 
 
 HEADER = (
@@ -207,12 +209,13 @@ local correlation at their defaults unless said.
   inside both volumes; "nodes" counts those before trust is asked for.
 - z is the root mean square of error / stated standard deviation (random part): 1 is honest, above 1 overconfident.
   None without noise. On the affine phantoms it is noise alone; elsewhere the error also holds what an affine cannot
-  follow, which the random part does not claim to know. The deviations assume noise that is white; correlated noise shows what that costs.
+  follow, which the random part does not claim to know. The deviations assume noise that is white; correlated noise
+  shows what that costs.
 - Across a crack a window has no strain: there "suspect" should be all of the nodes, beside it none.
 
 ## Spatial resolution
 
-Share of the displacement amplitude of a sine (u_z along x, gradient 4 %, 5 % noise) that nodes at half window
+Share of the displacement amplitude of a sine (u_z along x, gradient 4 %, 5 % noise) that trusted nodes at half window
 {window} measure, beside that of the best affine of each window.
 
 {sweep}
@@ -246,13 +249,13 @@ def main() -> None:
             print(make_table(HEADER, rows[-1:]), flush=True)
     if options.only:
         return
-    sweep = [[f"{period:.0f}", *(f"{share:.3f}" for share in sweep_period(period))] for period in SWEEP_PERIODS]
+    sweep = [sweep_period(period) for period in SWEEP_PERIODS]
     page = PAGE.format(
         date=options.date,
         machine=describe_machine(),
         table=make_table(HEADER, rows),
         window=SWEEP_WINDOW,
-        sweep=make_table(("period, voxels", "measured", "best affine"), sweep),
+        sweep=make_table(("period, voxels", "trusted", "measured", "best affine"), sweep),
     )
     write_page(options.page, page)
     print(f"written: {options.page}")

@@ -27,8 +27,7 @@ SPAM_COLUMNS = (
 """The twenty columns of a SPAM field, in SPAM's order."""
 
 SD_COLUMNS = tuple(
-    f"sd{name}"
-    for name in ("Zdisp", "Ydisp", "Xdisp", "Fzz", "Fzy", "Fzx", "Fyz", "Fyy", "Fyx", "Fxz", "Fxy", "Fxx")
+    f"sd{name}" for name in ("Zdisp", "Ydisp", "Xdisp", "Fzz", "Fzy", "Fzx", "Fyz", "Fyy", "Fyx", "Fxz", "Fxy", "Fxx")
 )
 """Standard deviations (random part), displacement first."""
 
@@ -171,12 +170,12 @@ class DeformationField:
     @property
     def converged(self) -> NDArray[np.bool_]:
         """Nodes whose own correlation converged (suspect ones included, filled ones not)."""
-        return (self.status == NodeStatus.CONVERGED) & (self.filled == 0)
+        return np.asarray((self.status == NodeStatus.CONVERGED) & (self.filled == 0))
 
     @property
     def trusted(self) -> NDArray[np.bool_]:
         """Nodes that converged and are not suspect: what may be read as strain."""
-        return self.converged & (self.suspect == 0)
+        return np.asarray(self.converged & (self.suspect == 0))
 
     @property
     def node_spacing_vox(self) -> FloatArray | None:
@@ -191,9 +190,7 @@ class DeformationField:
         return spacing
 
 
-def evaluate_affine(
-    phi: FloatArray, centre_vox: NDArray[np.floating], positions_vox: NDArray[np.number]
-) -> FloatArray:
+def evaluate_affine(phi: FloatArray, centre_vox: NDArray[np.floating], positions_vox: NDArray[np.number]) -> FloatArray:
     """Re-centre one affine Phi on each node (contract 4: a registration's Phi acts about its own centre).
 
     Parameters

@@ -5,7 +5,7 @@ Order is z, y, x. Voxel centres are at integers, 0-based; a volume of n voxels i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -29,6 +29,22 @@ class VolumeSource(Protocol):
     def dtype(self) -> np.dtype[Any]: ...
 
     def __getitem__(self, block: Block, /) -> NDArray[Any]: ...
+
+
+def make_block(start: Iterable[int], stop: Iterable[int]) -> Block:
+    """Three slices from a first and a last-but-one corner.
+
+    Parameters
+    ----------
+    start, stop : three int
+        Corner (z, y, x), and the corner behind the last voxel.
+
+    Returns
+    -------
+    tuple of slice
+    """
+    z, y, x = (slice(int(a), int(b)) for a, b in zip(start, stop, strict=True))
+    return z, y, x
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.errors import InputError
-from voltome.grid import Block, VolumeSource
+from voltome.grid import Block, VolumeSource, make_block
 from voltome.kernels import filters
 from voltome.kernels.moments import Deformed, Reference
 from voltome.kernels.sampling import TAIL
@@ -45,8 +45,8 @@ class ReducedVolume:
         planes = max(1, _SLAB_VOXELS // max(1, out[0].size * self.factor**3))
         for first in range(0, len(out), planes):
             stop = min(first + planes, len(out))
-            full = (slice((low[0] + first) * self.factor, (low[0] + stop) * self.factor),) + tuple(
-                slice(a * self.factor, b * self.factor) for a, b in zip(low[1:], high[1:], strict=True)
+            full = make_block(
+                np.array([low[0] + first, *low[1:]]) * self.factor, np.array([low[0] + stop, *high[1:]]) * self.factor
             )
             values = np.ascontiguousarray(self.source[full], dtype=np.float32)
             filters.block_mean(values, self.factor, out[first:stop], 0, stop - first)
@@ -70,7 +70,9 @@ def check_pair(reference: VolumeSource, deformed: VolumeSource, mask: VolumeSour
         if volume is None:
             continue
         if len(volume.shape) != 3 or min(volume.shape) < 1:
-            raise InputError(f"the {name} volume must have three dimensions (got shape {volume.shape}): give a 3D volume")
+            raise InputError(
+                f"the {name} volume must have three dimensions (got shape {volume.shape}): give a 3D volume"
+            )
         if np.dtype(volume.dtype).kind not in "buif":
             raise InputError(f"the {name} volume must hold real numbers (got {volume.dtype}): convert it first")
     if reference.shape != deformed.shape:
@@ -78,7 +80,9 @@ def check_pair(reference: VolumeSource, deformed: VolumeSource, mask: VolumeSour
             f"both volumes must have one shape (got {reference.shape} and {deformed.shape}): crop or pad one of them"
         )
     if mask is not None and mask.shape != reference.shape:
-        raise InputError(f"the mask must have the volume's shape {reference.shape} (got {mask.shape}): resample the mask")
+        raise InputError(
+            f"the mask must have the volume's shape {reference.shape} (got {mask.shape}): resample the mask"
+        )
 
 
 def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: VolumeSource | None = None) -> GreyScale:
@@ -123,7 +127,7 @@ def read_normalised(
     """Block start..stop as flat float32 with `TAIL` spare elements; mirrored where it leaves the volume."""
     shape = np.asarray(source.shape)
     low, high = np.clip(start, 0, shape), np.clip(stop, 0, shape)
-    values = np.asarray(source[tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))])  # type: ignore[index]
+    values = np.asarray(source[make_block(low, high)])
     size = stop - start
     flat = np.empty(int(np.prod(size)) + TAIL, dtype=np.float32)
     flat[flat.size - TAIL :] = 0.0
@@ -139,16 +143,14 @@ def read_normalised(
     return flat
 
 
-def prepare_reference(
-    pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64]
-) -> Reference:
+def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64]) -> Reference:
     """Gradients of a flat block (see `read_normalised`)."""
     n = int(np.prod(shape))
-    gradients = [np.zeros(n + TAIL, dtype=np.float32) for _ in range(3)]
+    gz, gy, gx = (np.zeros(n + TAIL, dtype=np.float32) for _ in range(3))
     volume = grey[:n].reshape(shape)
-    views = [g[:n].reshape(shape) for g in gradients]
-    run_slabs(pool, lambda first, stop: filters.gradient_planes(volume, *views, first, stop), int(shape[0]))
-    return Reference(grey, *gradients, np.asarray(shape, dtype=np.int64))
+    z, y, x = (g[:n].reshape(shape) for g in (gz, gy, gx))
+    run_slabs(pool, lambda first, stop: filters.gradient_planes(volume, z, y, x, first, stop), int(shape[0]))
+    return Reference(grey, gz, gy, gx, np.asarray(shape, dtype=np.int64))
 
 
 def prefilter(pool: ThreadPoolExecutor, flat: NDArray[np.float32], shape: NDArray[np.int64]) -> None:

@@ -13,7 +13,7 @@ from voltome.dvc.interpolation import interpolate_field
 from voltome.dvc.workers import thread_pool
 from voltome.errors import InputError
 from voltome.fields import DeformationField, FloatArray
-from voltome.grid import Block, VolumeSource
+from voltome.grid import Block, VolumeSource, make_block
 from voltome.kernels import filters, warping
 from voltome.kernels.sampling import TAIL
 
@@ -53,11 +53,11 @@ class DeformedVolume:
         start = np.array([s.start for s in block], dtype=np.int64)
         stop = np.array([s.stop for s in block], dtype=np.int64)
         out = np.empty(stop - start, dtype=np.float32)
-        low, high = self._reach(start, stop)
+        corners = self._reach(start, stop)
         reach = filters.SPLINE_REACH if self._cubic else 2
         shape = np.asarray(self.shape, dtype=np.int64)
-        low = np.clip(low - reach, -reach, shape - 1).astype(np.int64)
-        high = np.clip(high + reach, low + 2, shape + reach).astype(np.int64)
+        low = np.clip(corners[0] - reach, -reach, shape - 1).astype(np.int64)
+        high = np.clip(corners[1] + reach, low + 2, shape + reach).astype(np.int64)
         flat = read_normalised(self.source, low, high, GreyScale(0.0, 1.0))
         values = flat[: flat.size - TAIL]
         if not np.isfinite(values).all():
@@ -116,7 +116,7 @@ def _regular_grid(field: DeformationField, shape: tuple[int, ...]) -> tuple[Floa
         counts = np.maximum(2, np.round(np.asarray(shape) * (len(field) / np.prod(shape)) ** (1 / 3)).astype(int))
         axes = [np.linspace(0, n - 1, count) for n, count in zip(shape, counts, strict=True)]
         positions = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        use = np.isfinite(field.phi).all(axis=(1, 2))
+        use = np.asarray(np.isfinite(field.phi).all(axis=(1, 2)))
         phi, grid_shape, origin = interpolate_field(field, positions, use=use), tuple(counts), positions[0]
         spacing = np.array([axis[1] - axis[0] for axis in axes])
     out = phi[:, :3, :].copy()
@@ -231,8 +231,9 @@ def _match_grey(reference: VolumeSource, warped: DeformedVolume) -> tuple[float,
     for z in axes[0]:
         for y in axes[1]:
             for x in axes[2]:
-                block = tuple(slice(int(a), min(int(a) + side, n)) for a, n in zip((z, y, x), reference.shape, strict=True))
-                f, g = np.asarray(reference[block], dtype=np.float64), warped[block].astype(np.float64)  # type: ignore[index]
+                corner = np.array([z, y, x])
+                block = make_block(corner, np.minimum(corner + side, reference.shape))
+                f, g = np.asarray(reference[block], dtype=np.float64), warped[block].astype(np.float64)
                 use = np.isfinite(f) & np.isfinite(g)
                 f, g = f[use], g[use]
                 sums += np.array([f.size, f.sum(), g.sum(), (g * g).sum(), (f * g).sum()])

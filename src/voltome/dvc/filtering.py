@@ -53,9 +53,7 @@ def fill_field(
     return field.with_values(phi=phi, covariance=covariance, zncc=zncc, filled=filled)
 
 
-def smooth_field(
-    field: DeformationField, *, median_radius: int = 0, gaussian_sigma: float = 0.0
-) -> DeformationField:
+def smooth_field(field: DeformationField, *, median_radius: int = 0, gaussian_sigma: float = 0.0) -> DeformationField:
     """Median, then Gaussian smoothing of Phi over a regular grid, component by component; NaN nodes stay out.
 
     Smoothing lowers the random error and blurs real gradients; the standard deviations are not changed, so that they
@@ -109,7 +107,9 @@ def check_smoothing(median_radius: int, gaussian_sigma: float) -> None:
         If one is negative.
     """
     if median_radius < 0 or gaussian_sigma < 0:
-        raise InputError(f"smoothing must be >= 0 (got median {median_radius}, Gaussian {gaussian_sigma}): use 0 for none")
+        raise InputError(
+            f"smoothing must be >= 0 (got median {median_radius}, Gaussian {gaussian_sigma}): use 0 for none"
+        )
 
 
 def _median(values: FloatArray, radius: int) -> FloatArray:

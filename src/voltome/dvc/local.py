@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -205,7 +206,9 @@ def _check_options(
     if interpolation not in ("cubic", "linear"):
         raise InputError(f"interpolation must be cubic or linear (got {interpolation!r}): choose one of them")
     if not 0.0 < min_coverage <= 1.0:
-        raise InputError(f"min_coverage must be above 0 and at most 1 (got {min_coverage}): give a fraction such as 0.5")
+        raise InputError(
+            f"min_coverage must be above 0 and at most 1 (got {min_coverage}): give a fraction such as 0.5"
+        )
     if max_iterations < 1:
         raise InputError(f"max_iterations must be >= 1 (got {max_iterations}): give a number such as 50")
     if grey_window is not None and not grey_window[0] < grey_window[1]:
@@ -243,7 +246,7 @@ def choose_levels(
     """
     requested = pyramid if pyramid else ((node_spacing_vox,) if node_spacing_vox is not None else None)
     spacings = requested or DEFAULT_PYRAMID
-    if any(b >= a for a, b in zip(spacings[:-1], spacings[1:], strict=True)):
+    if any(b >= a for a, b in pairwise(spacings)):
         raise InputError(f"the pyramid's spacings must decrease (got {','.join(map(str, spacings))}): sort them")
     if node_spacing_vox is not None and spacings[-1] != node_spacing_vox:
         raise InputError(
@@ -320,7 +323,7 @@ def predict_phi(start: DeformationField, positions: NDArray[np.int64]) -> FloatA
     """Phi of a start at new nodes: one affine re-centred, or a field interpolated from its trusted nodes."""
     if len(start) == 1:
         return evaluate_affine(start.phi[0], start.positions_vox[0], positions)
-    finite = np.isfinite(start.phi).all(axis=(1, 2))
+    finite = np.asarray(np.isfinite(start.phi).all(axis=(1, 2)))
     use = start.trusted & finite
     return interpolate_field(start, positions, use=use if use.any() else finite)
 
@@ -359,7 +362,7 @@ def _run_reduced(
 def _doubtful(positions: NDArray[np.int64], results: NodeResults) -> NDArray[np.bool_]:
     """Converged nodes from which nothing should start: outliers, and correlations that are hardly any."""
     converged = results.status == NodeStatus.CONVERGED
-    return converged & (find_outliers(positions, results.phi, converged) | ~(results.zncc > 0.2))
+    return np.asarray(converged & (find_outliers(positions, results.phi, converged) | ~(results.zncc > 0.2)))
 
 
 def _retry(

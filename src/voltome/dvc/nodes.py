@@ -13,7 +13,7 @@ from voltome.dvc.blocks import GreyScale, prepare_deformed, prepare_reference, r
 from voltome.dvc.jumps import find_jump
 from voltome.errors import InputError
 from voltome.fields import FloatArray, NodeStatus
-from voltome.grid import VolumeSource
+from voltome.grid import VolumeSource, make_block
 from voltome.kernels import filters, gauss_newton
 from voltome.kernels.moments import Deformed, Reference
 from voltome.kernels.sampling import TAIL
@@ -170,7 +170,11 @@ def correlate_nodes(
 
 
 def _image_corners(
-    index: NDArray[np.int64], positions: NDArray[np.int64], phi: FloatArray, low: NDArray[np.int64], high: NDArray[np.int64]
+    index: NDArray[np.int64],
+    positions: NDArray[np.int64],
+    phi: FloatArray,
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
 ) -> tuple[FloatArray, FloatArray]:
     """Corners of the box that holds the images of the windows of some nodes."""
     f = phi[index, :3, :3]
@@ -223,13 +227,13 @@ def _cut_boxes(
 def _reference_weights(pair: Pair, box: _Box, grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """Weights of a block of the reference, flat; empty where all voxels count. NaN is replaced in `grey`."""
     size = box.reference_stop - box.reference_start
-    block = tuple(slice(int(a), int(b)) for a, b in zip(box.reference_start, box.reference_stop, strict=True))
+    block = make_block(box.reference_start, box.reference_stop)
     missing = ~np.isfinite(grey)
     if pair.mask is None and pair.grey_window is None and not missing.any():
         return _NO_WEIGHTS
     weights = np.zeros(grey.size, dtype=np.float32)
     inner = weights[: grey.size - TAIL]
-    inner[:] = 1.0 if pair.mask is None else np.clip(pair.mask[block], 0, 1).ravel()  # type: ignore[index]
+    inner[:] = 1.0 if pair.mask is None else np.clip(pair.mask[block], 0, 1).ravel()
     refuse_nan("reference", missing[: inner.size] & (inner > 0), size)
     if pair.grey_window is not None:
         bounds = (np.asarray(pair.grey_window) - pair.reference_scale.offset) * pair.reference_scale.scale
@@ -244,8 +248,8 @@ def refuse_nan(name: str, missing: NDArray[np.bool_], size: NDArray[np.int64]) -
     """Raise the error for voxels without a grey value where one is needed."""
     if missing.any():
         raise InputError(
-            f"the {name} volume holds NaN or infinity at {int(missing.sum())} voxels of a block of {tuple(map(int, size))}: "
-            f"give a mask (--mask) that leaves them out"
+            f"the {name} volume holds NaN or infinity at {int(missing.sum())} voxels of a block of "
+            f"{tuple(map(int, size))}: give a mask (--mask) that leaves them out"
         )
 
 
@@ -261,7 +265,8 @@ def _deformed_weights(pair: Pair, box: _Box, samples: NDArray[np.float32]) -> ND
 
     samples[missing] = 0.0
     volume = missing[: samples.size - TAIL].reshape(size)
-    return (~binary_dilation(volume, iterations=2)).astype(np.float32).ravel()
+    there: NDArray[np.float32] = (~binary_dilation(volume, iterations=2)).astype(np.float32)
+    return there.ravel()
 
 
 def _work_box(
@@ -293,7 +298,16 @@ def _work_box(
     batches = [box.index[i : i + _BATCH] for i in range(0, len(box.index), _BATCH)]
     jobs = {
         pool.submit(
-            _work_batch, reference, deformed, (weights, valid), positions - box.reference_start, low, high, batch, results, rules
+            _work_batch,
+            reference,
+            deformed,
+            (weights, valid),
+            positions - box.reference_start,
+            low,
+            high,
+            batch,
+            results,
+            rules,
         ): batch
         for batch in batches
     }
@@ -351,7 +365,11 @@ def _work_batch(
     )
     results.phi[batch, :3, :] = phi
     results.status[batch] = status
-    results.zncc[batch], results.delta_phi_norm[batch], results.coverage[batch] = numbers[:, 0], numbers[:, 1], numbers[:, 2]
+    results.zncc[batch], results.delta_phi_norm[batch], results.coverage[batch] = (
+        numbers[:, 0],
+        numbers[:, 1],
+        numbers[:, 2],
+    )
     iterations = np.where(np.isfinite(numbers[:, 3]), numbers[:, 3], 0).astype(np.int32)
     results.iterations[batch] += iterations
     worked = np.flatnonzero((status >= NodeStatus.ITERATIONS_SPENT) & (numbers[:, 4] > 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,7 +181,9 @@ def _find_translation(
     f, g = _read_reduced(reference, factor, scales[0]), _read_reduced(deformed, factor, scales[1])
     shape = np.asarray(reference.shape) // factor
     wf = _read_weights(f, mask, factor, shape, "reference")[: f.size - TAIL].reshape(shape)
-    wg = _read_weights(g, None if np.isfinite(g).all() else mask, factor, shape, "deformed")[: g.size - TAIL].reshape(shape)
+    wg = _read_weights(g, None if np.isfinite(g).all() else mask, factor, shape, "deformed")[: g.size - TAIL].reshape(
+        shape
+    )
     f, g = f[: f.size - TAIL].reshape(shape), g[: g.size - TAIL].reshape(shape)
     padded = [fft.next_fast_len(int(2 * n - 1), real=True) for n in shape]
 
@@ -223,14 +226,22 @@ def _prepare_level(
         weights_g = _read_weights(g, mask, factor, shape, "deformed")
     rim, node = filters.GRADIENT_REACH, shape // 2
     deformed_level = prepare_deformed(
-        pool, g, np.zeros(3, dtype=np.int64), shape, reference_start=np.zeros(3, dtype=np.int64), volume_shape=tuple(shape), cubic=cubic
+        pool,
+        g,
+        np.zeros(3, dtype=np.int64),
+        shape,
+        reference_start=np.zeros(3, dtype=np.int64),
+        volume_shape=tuple(shape),
+        cubic=cubic,
     )
     # The block is the volume: what its edge taps cannot reach counts as outside.
     taps = np.stack([np.full(3, 1.0), shape - 3.0], axis=1)
     return _Level(
         prepare_reference(pool, f, shape),
         deformed_level._replace(inside=taps, readable=taps),
-        gauss_newton.Weighting(weights_f if mask is not None or (weights_f == 0).any() else weights_g[:0], weights_g, weights_g[:0]),
+        gauss_newton.Weighting(
+            weights_f if mask is not None or (weights_f == 0).any() else weights_g[:0], weights_g, weights_g[:0]
+        ),
         node,
         rim - node,
         shape - rim - node,
@@ -292,7 +303,7 @@ def _apply_step(phi: FloatArray, step: FloatArray) -> None:
 def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray) -> tuple[FloatArray, float] | None:
     """Increment of the twelve parameters and ZNCC before it; None where the texture does not fix them."""
     low, high = level.low, level.high
-    stride = int(gauss_newton.whole_groups(int(high[2] - low[2])))
+    stride = int(moments.whole_groups(int(high[2] - low[2])))
     buffer = np.empty(int((high[0] - low[0]) * (high[1] - low[1])) * stride + TAIL, dtype=np.float32)
     window = moments.Window(level.node, low, high, buffer, stride)
     slabs = np.linspace(low[0], high[0], 17).astype(np.int64)
@@ -306,7 +317,7 @@ def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray)
         moments.sum_deformed(level.reference, level.deformed, window, phi, first, stop, values, product, totals_g)
         return hessian, gradient, gradient_grey, product, totals_f, totals_g
 
-    jobs = [pool.submit(work, int(a), int(b)) for a, b in zip(slabs[:-1], slabs[1:], strict=True) if b > a]
+    jobs = [pool.submit(work, int(a), int(b)) for a, b in pairwise(slabs) if b > a]
     parts = [job.result() for job in jobs]
     hessian, gradient, gradient_grey, product, totals_f, totals_g = (sum(p[k] for p in parts) for k in range(6))
     if totals_f[0] < 100.0:  # type: ignore[index]

@@ -47,7 +47,7 @@ def compute_strain(
     check_strain_options(measure, gradient)
     if field.grid_shape is None or min(field.grid_shape) < 2:
         raise InputError(
-            f"strain needs a regular grid with two nodes on each axis (got {field.grid_shape}): use a smaller node spacing"
+            f"strain needs a regular grid with two nodes on each axis (got {field.grid_shape}): take a smaller spacing"
         )
     if gradient == "geers" and radius < 1.0:
         raise InputError(f"the Geers radius must be >= 1 node spacing (got {radius}): give 1 or more")
@@ -64,7 +64,7 @@ def compute_strain(
         strain=strain,
         stretch=stretch,
         rotation=rotation,
-        volumetric=np.linalg.det(f) - 1.0,
+        volumetric=np.linalg.det(np.where(np.isfinite(rotation), f, np.nan)) - 1.0,
         deviatoric=np.sqrt(2.0 / 3.0 * np.einsum("nij,nij->n", deviator, deviator)),
         measured=measured,
     )
@@ -88,7 +88,9 @@ def check_strain_options(measure: str, gradient: str) -> None:
     if measure not in MEASURES:
         raise InputError(f"strain measure must be one of {', '.join(MEASURES)} (got {measure!r}): choose one of them")
     if gradient not in GRADIENTS:
-        raise InputError(f"strain gradient must be one of {', '.join(GRADIENTS)} (got {gradient!r}): choose one of them")
+        raise InputError(
+            f"strain gradient must be one of {', '.join(GRADIENTS)} (got {gradient!r}): choose one of them"
+        )
 
 
 def decompose(deformation_gradient: FloatArray, measure: str) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -106,7 +108,7 @@ def decompose(deformation_gradient: FloatArray, measure: str) -> tuple[FloatArra
         NaN where F is not finite or does not preserve orientation.
     """
     f = deformation_gradient
-    good = np.isfinite(f).all(axis=(1, 2))
+    good = np.asarray(np.isfinite(f).all(axis=(1, 2)))
     good[good] &= np.linalg.det(f[good]) > 0.0
     stretch, rotation, strain = (np.full(f.shape, np.nan) for _ in range(3))
     squared, axes = np.linalg.eigh(np.einsum("nki,nkj->nij", f[good], f[good]))
@@ -127,9 +129,7 @@ def decompose(deformation_gradient: FloatArray, measure: str) -> tuple[FloatArra
     return stretch, rotation, strain
 
 
-def _q8_gradient(
-    field: DeformationField, grid_shape: Shape3
-) -> tuple[FloatArray, FloatArray, FloatArray, Shape3]:
+def _q8_gradient(field: DeformationField, grid_shape: Shape3) -> tuple[FloatArray, FloatArray, FloatArray, Shape3]:
     """F at the centre of the trilinear element of each cell."""
     positions = field.positions_vox.reshape(*grid_shape, 3)
     u = field.displacement_vox.reshape(*grid_shape, 3)
@@ -164,7 +164,7 @@ def _geers_gradient(
     spacing = field.node_spacing_vox
     assert spacing is not None
     u = field.displacement_vox.reshape(*grid_shape, 3)
-    there = np.isfinite(u).all(axis=-1)
+    there = np.asarray(np.isfinite(u).all(axis=-1))
     trusted = field.trusted.reshape(grid_shape)
     reach = int(np.floor(radius + 1e-9))
     steps = np.stack(np.meshgrid(*[np.arange(-reach, reach + 1)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)

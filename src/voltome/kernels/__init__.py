@@ -44,7 +44,8 @@ def needs_compiling() -> bool:
     """
     from voltome.kernels.gauss_newton import correlate_nodes
 
-    places = {_CACHE, Path(correlate_nodes._cache.cache_path)}
+    elsewhere = Path(correlate_nodes._cache.cache_path)  # type: ignore[attr-defined]
+    places = {_CACHE, elsewhere}
     return not any(True for place in places for _ in place.glob(_LARGEST))
 
 

@@ -21,7 +21,7 @@ _u8 = np.uint64
 
 
 @njit("void(float32[:,:,::1], int64, int64)", fastmath=True, nogil=True, cache=True)
-def prefilter_z(volume, first, stop):  # type: ignore[no-untyped-def]
+def prefilter_z(volume, first, stop):
     """B-spline prefilter along axis 0, in place, for rows y of first..stop; mirrored at the ends.
 
     Parameters
@@ -56,7 +56,7 @@ def prefilter_z(volume, first, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(fastmath=True, nogil=True, inline="always")
-def _prefilter_lines(lines):  # type: ignore[no-untyped-def]
+def _prefilter_lines(lines):
     """Prefilter along axis 0 of a (n, width) buffer, width lines at once."""
     n, width = lines.shape
     pole = _f4(SPLINE_POLE)
@@ -80,7 +80,7 @@ def _prefilter_lines(lines):  # type: ignore[no-untyped-def]
 
 
 @njit("void(float32[:,:,::1], int64, int64)", fastmath=True, nogil=True, cache=True)
-def prefilter_planes(volume, first, stop):  # type: ignore[no-untyped-def]
+def prefilter_planes(volume, first, stop):
     """B-spline prefilter along axes 1 and 2, in place, for planes z of first..stop; mirrored at the ends.
 
     Strategy: along y whole rows are filtered at once. Along x the recursion is serial, so sixteen rows are turned
@@ -104,7 +104,7 @@ def prefilter_planes(volume, first, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(fastmath=True, nogil=True, inline="always")
-def _difference(m3, m2, m1, p1, p2, p3, out, count):  # type: ignore[no-untyped-def]
+def _difference(m3, m2, m1, p1, p2, p3, out, count):
     """Sixth-order difference of six rows, the voxels before and behind `out`."""
     a, b, c = _f4(3.0 / 4.0), _f4(-3.0 / 20.0), _f4(1.0 / 60.0)
     for i in range(_u8(count)):
@@ -117,7 +117,7 @@ def _difference(m3, m2, m1, p1, p2, p3, out, count):  # type: ignore[no-untyped-
     nogil=True,
     cache=True,
 )
-def gradient_planes(f, gz, gy, gx, first, stop):  # type: ignore[no-untyped-def]
+def gradient_planes(f, gz, gy, gx, first, stop):
     """Sixth-order central differences for planes z of first..stop.
 
     Parameters
@@ -138,7 +138,7 @@ def gradient_planes(f, gz, gy, gx, first, stop):  # type: ignore[no-untyped-def]
 
 
 @njit("void(float32[:,:,::1], int64, float32[:,:,::1], int64, int64)", fastmath=True, nogil=True, cache=True)
-def block_mean(volume, factor, out, first, stop):  # type: ignore[no-untyped-def]
+def block_mean(volume, factor, out, first, stop):
     """Mean over cubes of `factor` voxels, for planes first..stop of `out`; a remainder at the far ends is left out.
 
     Parameters

@@ -13,7 +13,14 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from voltome.kernels.moments import Window, grey_statistics, sample_window_row, sum_deformed, sum_reference, whole_groups
+from voltome.kernels.moments import (
+    Window,
+    grey_statistics,
+    sample_window_row,
+    sum_deformed,
+    sum_reference,
+    whole_groups,
+)
 from voltome.kernels.sampling import TAIL
 from voltome.kernels.small_matrices import compose_inverse, determinant, factorise, solve_factorised
 
@@ -49,7 +56,7 @@ class Weighting(NamedTuple):
 
 
 @njit(nogil=True)
-def _image_box(window, deformed, phi, box):  # type: ignore[no-untyped-def]
+def _image_box(window, deformed, phi, box):
     """Bounding box of the window's image in the deformed block, from its eight corners."""
     for a in range(3):
         centre = window.node[a] + deformed.shift[a] + phi[a, 3]
@@ -62,7 +69,7 @@ def _image_box(window, deformed, phi, box):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _leaves_block(box, deformed):  # type: ignore[no-untyped-def]
+def _leaves_block(box, deformed):
     """Whether a part of the image lies inside the volume but outside what was read."""
     for a in range(3):
         low, high = max(box[a, 0], deformed.inside[a, 0]), min(box[a, 1], deformed.inside[a, 1])
@@ -72,7 +79,7 @@ def _leaves_block(box, deformed):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _inside(box, deformed):  # type: ignore[no-untyped-def]
+def _inside(box, deformed):
     for a in range(3):
         if box[a, 0] < deformed.inside[a, 0] or box[a, 1] > deformed.inside[a, 1]:
             return False
@@ -80,7 +87,7 @@ def _inside(box, deformed):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _moved(box, base):  # type: ignore[no-untyped-def]
+def _moved(box, base):
     for a in range(3):
         if abs(box[a, 0] - base[a, 0]) > _MOVED or abs(box[a, 1] - base[a, 1]) > _MOVED:
             return True
@@ -88,7 +95,7 @@ def _moved(box, base):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _voxel_weight(deformed, weighting, phi, window, z, y, x):  # type: ignore[no-untyped-def]
+def _voxel_weight(deformed, weighting, phi, window, z, y, x):
     """Weight of what a voxel is mapped to: 0 outside the deformed volume, else the nearest weight there."""
     k = 0
     for a in range(3):
@@ -100,7 +107,7 @@ def _voxel_weight(deformed, weighting, phi, window, z, y, x):  # type: ignore[no
 
 
 @njit(nogil=True, cache=True)
-def fill_weights(reference, deformed, weighting, window, phi, first_z, stop_z):  # type: ignore[no-untyped-def]
+def fill_weights(reference, deformed, weighting, window, phi, first_z, stop_z):
     """Weights of planes first_z..stop_z of a window that is masked or leaves the volume, one padded row after another.
 
     Parameters
@@ -131,7 +138,7 @@ def fill_weights(reference, deformed, weighting, window, phi, first_z, stop_z): 
 
 
 @njit(nogil=True)
-def _weigh(reference, deformed, weighting, node, low, high, phi, inside, buffer):  # type: ignore[no-untyped-def]
+def _weigh(reference, deformed, weighting, node, low, high, phi, inside, buffer):
     """The window with its weights: a shared row of ones where nothing is masked and nothing leaves the volume."""
     if inside and weighting.reference.size == 0 and weighting.deformed.size == 0:
         n = high[2] - low[2]
@@ -145,7 +152,7 @@ def _weigh(reference, deformed, weighting, node, low, high, phi, inside, buffer)
 
 
 @njit(nogil=True)
-def _step_norm(step, lever):  # type: ignore[no-untyped-def]
+def _step_norm(step, lever):
     """Size of an increment in voxels: displacement and, at the window's rms lever arm, gradient."""
     total = 0.0
     for k in range(12):
@@ -155,7 +162,7 @@ def _step_norm(step, lever):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def _plain_norm(step):  # type: ignore[no-untyped-def]
+def _plain_norm(step):
     total = 0.0
     for k in range(12):
         total += step[k] * step[k]
@@ -163,7 +170,7 @@ def _plain_norm(step):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def right_hand_side(reference_sums, deformed_sums, totals_f, totals_g, rhs):  # type: ignore[no-untyped-def]
+def right_hand_side(reference_sums, deformed_sums, totals_f, totals_g, rhs):
     """sum of w SD (sd_f / sd_g (g - mean g) - (f - mean f)) from the sums of the window; returns the ZNCC."""
     mean_f, sd_f, mean_g, sd_g, zncc = grey_statistics(totals_f, totals_g)
     gradient, gradient_grey = reference_sums
@@ -174,7 +181,7 @@ def right_hand_side(reference_sums, deformed_sums, totals_f, totals_g, rhs):  # 
 
 
 @njit(nogil=True)
-def _sum_cells(reference, deformed, window, phi, statistics, values, out):  # type: ignore[no-untyped-def]
+def _sum_cells(reference, deformed, window, phi, statistics, values, out):
     """Gauss-Newton sums of a pure translation for each of CELLS^3 cells of the window, every second row and plane.
 
     out[cell] holds sum w g_r residual (3) and sum w g_r g_s (zz zy zx yy yx xx).
@@ -209,7 +216,7 @@ def _sum_cells(reference, deformed, window, phi, statistics, values, out):  # ty
 
 
 @njit(nogil=True)
-def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi, scratch, numbers, hessian, cells):  # type: ignore[no-untyped-def]
+def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi, scratch, numbers, hessian, cells):
     """Work one node in place; returns its status. See `correlate_nodes` for `numbers`."""
     values, buffer = scratch
     box, base = np.zeros((3, 2)), np.full((3, 2), 1e30)
@@ -268,7 +275,7 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
 
 
 @njit(nogil=True, cache=True)
-def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi, status, numbers, hessian, cells):  # type: ignore[no-untyped-def]
+def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi, status, numbers, hessian, cells):
     """Correlate a batch of nodes, one after the other.
 
     Parameters

@@ -67,13 +67,13 @@ class Window(NamedTuple):
 
 
 @njit(nogil=True, inline="always")
-def whole_groups(n):  # type: ignore[no-untyped-def]
+def whole_groups(n):
     """n rounded up to whole SIMD groups."""
     return (n + LANES - 1) // LANES * LANES
 
 
 @njit(fastmath=True, nogil=True)
-def _row_of_reference(f, gz, gy, gx, w, n, first_x, sums):  # type: ignore[no-untyped-def]
+def _row_of_reference(f, gz, gy, gx, w, n, first_x, sums):
     """Row sums of gradient products and of grey values, all weighted, into sums[0:33]."""
     zz0 = zz1 = zz2 = zy0 = zy1 = zy2 = zx0 = zx1 = zx2 = _f4(0.0)
     yy0 = yy1 = yy2 = yx0 = yx1 = yx2 = xx0 = xx1 = xx2 = _f4(0.0)
@@ -130,7 +130,7 @@ def _row_of_reference(f, gz, gy, gx, w, n, first_x, sums):  # type: ignore[no-un
 
 
 @njit(fastmath=True, nogil=True)
-def _row_of_deformed(f, gz, gy, gx, w, v, n, first_x, sums):  # type: ignore[no-untyped-def]
+def _row_of_deformed(f, gz, gy, gx, w, v, n, first_x, sums):
     """Row sums of the sampled values v against the reference, weighted, added to sums[0:9]."""
     z0 = z1 = y0 = y1 = x0 = x1 = v0 = vv = vf = _f4(0.0)
     for i in range(_u8(n)):
@@ -151,7 +151,7 @@ def _row_of_deformed(f, gz, gy, gx, w, v, n, first_x, sums):  # type: ignore[no-
 
 
 @njit(nogil=True, inline="always")
-def _add_outer(hessian, sums, z, y):  # type: ignore[no-untyped-def]
+def _add_outer(hessian, sums, z, y):
     """Spread a row's gradient products over the upper triangle of the 4x4 blocks of the Hessian."""
     p = 0
     for r in range(3):
@@ -172,7 +172,7 @@ def _add_outer(hessian, sums, z, y):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, inline="always")
-def _add_linear(vector, sums, first, z, y):  # type: ignore[no-untyped-def]
+def _add_linear(vector, sums, first, z, y):
     """Spread row sums of g_r (1, X) over the twelve parameters."""
     for r in range(3):
         s0, s1 = sums[first + 2 * r], sums[first + 2 * r + 1]
@@ -183,7 +183,7 @@ def _add_linear(vector, sums, first, z, y):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradient_grey, totals):  # type: ignore[no-untyped-def]
+def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradient_grey, totals):
     """Gauss-Newton Hessian and grey sums of a window, planes first_z..stop_z relative to the node.
 
     Parameters
@@ -236,7 +236,7 @@ def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradien
 
 
 @njit(nogil=True, inline="always")
-def sample_window_row(deformed, window, phi, z, y, values):  # type: ignore[no-untyped-def]
+def sample_window_row(deformed, window, phi, z, y, values):
     """Sample the deformed volume along one row of the window; what cannot be read stays as it is."""
     n = window.high[2] - window.low[2]
     x = window.low[2]
@@ -265,7 +265,7 @@ def sample_window_row(deformed, window, phi, z, y, values):  # type: ignore[no-u
 
 
 @njit(nogil=True, cache=True)
-def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, product, totals):  # type: ignore[no-untyped-def]
+def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, product, totals):
     """Sums of the warped deformed volume against a window, planes first_z..stop_z relative to the node.
 
     Parameters
@@ -311,7 +311,7 @@ def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, prod
 
 
 @njit(nogil=True)
-def grey_statistics(reference_totals, deformed_totals):  # type: ignore[no-untyped-def]
+def grey_statistics(reference_totals, deformed_totals):
     """Means, standard deviations and zero-normalised cross-correlation from the sums of a window.
 
     Returns

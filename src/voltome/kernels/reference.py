@@ -46,20 +46,20 @@ class DeformedVolume(NamedTuple):
 class Window(NamedTuple):
     """Node (3,) in the reference block and half-open extent low..high (3,) relative to it."""
 
-    node: ArrayLike
-    low: ArrayLike
-    high: ArrayLike
+    node: NDArray[np.int64]
+    low: NDArray[np.int64]
+    high: NDArray[np.int64]
 
     @property
     def offsets(self) -> Array:
         """Positions relative to the node, W + (3,)."""
-        axes = [np.arange(a, b) for a, b in zip(np.asarray(self.low), np.asarray(self.high), strict=True)]
+        axes = [np.arange(a, b) for a, b in zip(self.low, self.high, strict=True)]
         return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).astype(np.float64)
 
     def cut(self, volume: NDArray[Any]) -> NDArray[Any]:
         """The window's part (..., W) of an array (..., nz, ny, nx)."""
-        first, stop = np.add(self.node, self.low), np.add(self.node, self.high)
-        return volume[(..., *(slice(int(a), int(b)) for a, b in zip(first, stop, strict=True)))]
+        z, y, x = (slice(n + a, n + b) for n, a, b in zip(self.node, self.low, self.high, strict=True))
+        return volume[..., z, y, x]
 
 
 class GreyStatistics(NamedTuple):
@@ -120,16 +120,15 @@ def sample(samples: ArrayLike, points: ArrayLike, *, cubic: bool = True) -> Arra
 
 
 def sample_row(
-    samples: ArrayLike, start: int, stop: int, position: ArrayLike, slope: ArrayLike, *, cubic: bool = True
+    samples: ArrayLike, start: int, stop: int, position: Array, slope: Array, *, cubic: bool = True
 ) -> Array:
     """Voxels start..stop of a row at position + slope i, both (3,)."""
-    i = np.arange(start, stop)[:, None]
-    return sample(samples, np.asarray(position, dtype=np.float64) + i * np.asarray(slope, dtype=np.float64), cubic=cubic)
+    return sample(samples, position + np.arange(start, stop)[:, None] * slope, cubic=cubic)
 
 
 def image_points(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
     """Where phi (3, 4) maps a window's voxels, W + (3,), in the deformed block's coordinates."""
-    return np.asarray(np.add(window.node, deformed.shift) + phi[:, 3] + window.offsets @ phi[:, :3].T)
+    return np.asarray(window.node + deformed.shift + phi[:, 3] + window.offsets @ phi[:, :3].T)
 
 
 def sample_window(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
@@ -144,7 +143,7 @@ def window_weights(reference: ReferenceVolume, deformed: DeformedVolume, window:
     """Weights W: the reference's times the nearest in the deformed block; 0 where phi leads out of the volume."""
     points = image_points(deformed, window, phi)
     low, high = deformed.inside.T
-    weights = ((points >= low) & (points <= high)).all(axis=-1).astype(np.float64)
+    weights: Array = ((points >= low) & (points <= high)).all(axis=-1).astype(np.float64)
     if reference.weights is not None:
         weights *= window.cut(reference.weights)
     if deformed.weights is not None:
@@ -156,8 +155,8 @@ def window_weights(reference: ReferenceVolume, deformed: DeformedVolume, window:
 def steepest_descent(reference: ReferenceVolume, window: Window) -> Array:
     """Derivative of the grey value by the twelve parameters, W + (12,): g_r (Z, Y, X, 1) for r = z, y, x."""
     lever = np.concatenate([window.offsets, np.ones((*window.offsets.shape[:3], 1))], axis=-1)
-    g = np.moveaxis(window.cut(reference.gradient), 0, -1)
-    return np.asarray((g[..., :, None] * lever[..., None, :]).reshape(*lever.shape[:3], 12))
+    product = np.einsum("rzyx,zyxc->zyxrc", window.cut(reference.gradient), lever)
+    return np.asarray(product.reshape(*lever.shape[:3], 12))
 
 
 def hessian_matrix(descent: Array, weights: Array) -> Array:
@@ -248,8 +247,8 @@ def sum_cells(
 
 def _image_box(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
     """Bounding box (3, 2) of a window's image, from its corners."""
-    corners = np.array(list(itertools.product(*zip(np.asarray(window.low), np.asarray(window.high) - 1, strict=True))))
-    points = np.add(window.node, deformed.shift) + phi[:, 3] + corners @ phi[:, :3].T
+    corners = np.array(list(itertools.product(*zip(window.low, window.high - 1, strict=True))))
+    points = window.node + deformed.shift + phi[:, 3] + corners @ phi[:, :3].T
     return np.stack([points.min(axis=0), points.max(axis=0)], axis=1)
 
 
@@ -260,7 +259,7 @@ def _leaves_block(box: Array, deformed: DeformedVolume) -> bool:
 
 
 def _has_converged(norm: float, previous: float | None, tolerance: float) -> bool:
-    """Whether what is left of a linear convergence, norm r / (1 - r) with r = norm / previous, is below the tolerance."""
+    """Whether what a linear convergence leaves, norm r / (1 - r) for r = norm / previous, is below the tolerance."""
     rate = 1.0 if previous is None else norm / previous
     return norm < 0.1 * tolerance or (rate < 0.7 and norm * rate / (1.0 - rate) < tolerance)
 
@@ -333,13 +332,13 @@ def correlate_node(
     return NodeResult(status, phi, numbers, hessian, sum_cells(reference, deformed, window, phi, weights, statistics))
 
 
-def blend_displacement(phi: Array, origin: ArrayLike, spacing: ArrayLike, points: Array) -> Array:
+def blend_displacement(phi: Array, origin: Array, spacing: Array, points: Array) -> Array:
     """Displacement (N, 3) at points (N, 3): affine predictions of the eight nodes around, weighted trilinearly.
 
     phi (Z, Y, X, 3, 4) holds F - I and u at nodes origin + spacing i; outside the grid its outermost nodes hold.
     """
     counts = np.array(phi.shape[:3])
-    place = (points - origin) / np.asarray(spacing, dtype=np.float64)
+    place = (points - origin) / spacing
     first = np.floor(place).astype(np.int64).clip(0, np.maximum(counts - 2, 0))
     fraction = np.where(counts > 1, (place - first).clip(0.0, 1.0), 0.0)
     out = np.zeros_like(points)
@@ -347,7 +346,7 @@ def blend_displacement(phi: Array, origin: ArrayLike, spacing: ArrayLike, points
         weight = np.where(corner, fraction, 1.0 - fraction).prod(axis=1)[:, None]
         node = np.minimum(first + corner, counts - 1)
         p = phi[tuple(node.T)]
-        prediction = p[:, :, 3] + np.einsum("nij,nj->ni", p[:, :, :3], points - origin - node * np.asarray(spacing))
+        prediction = p[:, :, 3] + np.einsum("nij,nj->ni", p[:, :, :3], points - origin - node * spacing)
         out += np.where(weight > 0, weight * prediction, 0.0)  # a NaN node counts only where it has a weight
     return out
 
@@ -357,22 +356,22 @@ def warp(
     points: Array,
     limits: Array,
     phi: Array,
-    origin: ArrayLike,
-    spacing: ArrayLike,
+    origin: Array,
+    spacing: Array,
+    shift: Array,
     *,
-    shift: ArrayLike = (0.0, 0.0, 0.0),
     inverse: bool = False,
     cubic: bool = True,
     fill: float = 0.0,
 ) -> Array:
-    """A volume at x + u(x), or with `inverse` at X where X + u(X) = x, for points x (N, 3); see `warping.warp_planes`."""
-    moved = points.copy()
+    """A volume at x + u(x), or with `inverse` at X where X + u(X) = x, for points x (N, 3): `warping.warp_planes`."""
     if inverse:
+        moved = points
         for _ in range(100):
             moved = points - blend_displacement(phi, origin, spacing, moved)
     else:
-        moved += blend_displacement(phi, origin, spacing, points)
-    moved += shift
+        moved = points + blend_displacement(phi, origin, spacing, points)
+    moved = moved + shift
     inside = ((moved >= limits[:, 0]) & (moved <= limits[:, 1])).all(axis=1)
     out = np.full(len(points), float(fill))
     out[inside] = sample(samples, moved[inside], cubic=cubic)

@@ -6,7 +6,7 @@ voxels. So a row is cut where floor() falls out of step, and each piece is compu
 a group writes beyond its piece is overwritten by the next. Unsigned indices keep Numba from testing for wrap-around.
 Where pieces would be short (a steep line) each voxel is computed on its own instead.
 
-A volume is passed flat, with at least `TAIL` spare elements behind its last voxel, because a group may read past the end.
+A volume is passed flat, with at least `TAIL` spare elements behind its last voxel: a group may read past the end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _u8 = np.uint64
 
 
 @njit(fastmath=True, nogil=True, inline="always")
-def _cubic_weights(t):  # type: ignore[no-untyped-def]
+def _cubic_weights(t):
     """Weights of the cubic B-spline for the four coefficients around a position with fraction t."""
     one, sixth, half, two_thirds = _f4(1.0), _f4(1.0 / 6.0), _f4(0.5), _f4(2.0 / 3.0)
     s = one - t
@@ -40,13 +40,13 @@ def _cubic_weights(t):  # type: ignore[no-untyped-def]
 
 
 @njit(fastmath=True, nogil=True, inline="always")
-def _taps4(c, b, i, w0, w1, w2, w3):  # type: ignore[no-untyped-def]
+def _taps4(c, b, i, w0, w1, w2, w3):
     k = b + i
     return w0 * c[k] + w1 * c[k + _u8(1)] + w2 * c[k + _u8(2)] + w3 * c[k + _u8(3)]
 
 
 @njit(fastmath=True, nogil=True, inline="always")
-def _piece_cubic(c, corner, stride_y, stride_z, start, count, z, dz, y, dy, x, dx, out):  # type: ignore[no-untyped-def]
+def _piece_cubic(c, corner, stride_y, stride_z, start, count, z, dz, y, dy, x, dx, out):
     """`count` voxels from `start` on; `corner` is the flat index of floor(position) at voxel 0 of the row."""
     sy, sz = _u8(stride_y), _u8(stride_z)
     b00 = _u8(corner - stride_z - stride_y - 1 + start)
@@ -92,7 +92,7 @@ def _piece_cubic(c, corner, stride_y, stride_z, start, count, z, dz, y, dy, x, d
 
 
 @njit(fastmath=True, nogil=True, inline="always")
-def _piece_linear(c, corner, stride_y, stride_z, start, count, z, dz, y, dy, x, dx, out):  # type: ignore[no-untyped-def]
+def _piece_linear(c, corner, stride_y, stride_z, start, count, z, dz, y, dy, x, dx, out):
     b00 = _u8(corner + start)
     b01, b10 = b00 + _u8(stride_y), b00 + _u8(stride_z)
     b11 = b10 + _u8(stride_y)
@@ -112,7 +112,7 @@ def _piece_linear(c, corner, stride_y, stride_z, start, count, z, dz, y, dy, x, 
 
 
 @njit(fastmath=True, nogil=True)
-def voxel_cubic(c, stride_y, stride_z, z, y, x):  # type: ignore[no-untyped-def]
+def voxel_cubic(c, stride_y, stride_z, z, y, x):
     """One voxel at any position, four taps along x at a time."""
     fz, fy, fx = math.floor(z), math.floor(y), math.floor(x)
     x0, x1, x2, x3 = _cubic_weights(_f4(x - fx))
@@ -136,7 +136,7 @@ def voxel_cubic(c, stride_y, stride_z, z, y, x):  # type: ignore[no-untyped-def]
 
 
 @njit(fastmath=True, nogil=True)
-def voxel_linear(c, stride_y, stride_z, z, y, x):  # type: ignore[no-untyped-def]
+def voxel_linear(c, stride_y, stride_z, z, y, x):
     fz, fy, fx = math.floor(z), math.floor(y), math.floor(x)
     tx, ty, tz = _f4(x - fx), _f4(y - fy), _f4(z - fz)
     k = _u8(int(fz) * stride_z + int(fy) * stride_y + int(fx))
@@ -151,7 +151,7 @@ def voxel_linear(c, stride_y, stride_z, z, y, x):  # type: ignore[no-untyped-def
 
 
 @njit(nogil=True, inline="always")
-def _next_step(position, slope, start, stop, floor):  # type: ignore[no-untyped-def]
+def _next_step(position, slope, start, stop, floor):
     """First voxel after `start` at which floor(position + slope * i) leaves `floor`, at most `stop`."""
     if slope > 1e-9:
         end = math.ceil((floor + 1.0 - position) / slope)
@@ -163,7 +163,7 @@ def _next_step(position, slope, start, stop, floor):  # type: ignore[no-untyped-
 
 
 @njit(nogil=True, inline="always")
-def clip_row(position, slope, low, high, start, stop):  # type: ignore[no-untyped-def]
+def clip_row(position, slope, low, high, start, stop):
     """Part of the voxels start..stop of a row for which low <= position + slope * i <= high."""
     if abs(slope) < 1e-12:
         if position < low or position > high:
@@ -178,7 +178,7 @@ def clip_row(position, slope, low, high, start, stop):  # type: ignore[no-untype
 
 
 @njit(fastmath=True, nogil=True)
-def sample_row(c, shape_y, shape_x, start, stop, z, dz, y, dy, x, dx, cubic, out):  # type: ignore[no-untyped-def]
+def sample_row(c, shape_y, shape_x, start, stop, z, dz, y, dy, x, dx, cubic, out):
     """Sample voxels start..stop of a row at (z + dz i, y + dy i, x + dx i) into `out`.
 
     Parameters

@@ -9,7 +9,7 @@ from numba import njit
 
 
 @njit(nogil=True)
-def factorise(a, factor):  # type: ignore[no-untyped-def]
+def factorise(a, factor):
     """Cholesky factor of the symmetric matrix `a`, after scaling its diagonal to one; False where it is singular.
 
     The scaling makes the pivots comparable: displacements are in voxels, gradients are not.
@@ -38,7 +38,7 @@ def factorise(a, factor):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def solve_factorised(factor, b, x):  # type: ignore[no-untyped-def]
+def solve_factorised(factor, b, x):
     """Solve L L^T x = b."""
     n = factor.shape[0]
     for i in range(n):
@@ -54,7 +54,7 @@ def solve_factorised(factor, b, x):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def determinant(m):  # type: ignore[no-untyped-def]
+def determinant(m):
     """Determinant of the 3x3 part of `m`."""
     return (
         m[0, 0] * (m[1, 1] * m[2, 2] - m[1, 2] * m[2, 1])
@@ -64,7 +64,7 @@ def determinant(m):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True)
-def compose_inverse(phi, step):  # type: ignore[no-untyped-def]
+def compose_inverse(phi, step):
     """phi <- phi o (I + step)^-1, in place: the inverse-compositional update.
 
     Parameters

@@ -11,7 +11,7 @@ from voltome.kernels.sampling import voxel_cubic, voxel_linear
 
 
 @njit(nogil=True, inline="always")
-def _blend(phi, origin, spacing, z, y, x, u):  # type: ignore[no-untyped-def]
+def _blend(phi, origin, spacing, z, y, x, u):
     """Displacement at (z, y, x) between the eight nodes around: their affine predictions, weighted trilinearly."""
     nz, ny, nx = phi.shape[0], phi.shape[1], phi.shape[2]
     qz, qy, qx = (z - origin[0]) / spacing[0], (y - origin[1]) / spacing[1], (x - origin[2]) / spacing[2]
@@ -43,7 +43,7 @@ def _blend(phi, origin, spacing, z, y, x, u):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def warp_planes(samples, shape, shift, limits, phi, origin, spacing, inverse, cubic, fill, out, first, stop):  # type: ignore[no-untyped-def]
+def warp_planes(samples, shape, shift, limits, phi, origin, spacing, inverse, cubic, fill, out, first, stop):
     """Sample a volume at x + u(x), or at the point that the field moves to x.
 
     Parameters

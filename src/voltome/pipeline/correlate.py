@@ -159,7 +159,9 @@ def correlate_volumes(
     dvc.check_strain_options(options.strain_measure, options.strain_gradient)
     dvc.check_smoothing(options.median_radius, options.gaussian_sigma)
     low, high = options.grey_low, options.grey_high
-    window = None if low is None and high is None else (-np.inf if low is None else low, np.inf if high is None else high)
+    window = (
+        None if low is None and high is None else (-np.inf if low is None else low, np.inf if high is None else high)
+    )
     correlation = dvc.correlate_local(
         reference,
         deformed,
@@ -302,7 +304,7 @@ def summarise(
     statuses, counts = np.unique(field.status, return_counts=True)
     gauges = np.isfinite(result.strain.volumetric) & (result.strain.measured >= 1.0)
 
-    def median(values: NDArray[np.floating], use: NDArray[np.bool_]) -> Any:
+    def median(values: NDArray[Any], use: NDArray[np.bool_]) -> Any:
         return np.median(values[use], axis=0).tolist() if use.any() else None
 
     registration = correlation.registration

@@ -65,7 +65,11 @@ def write_strain(
     summary = {
         "version": __version__,
         "parameters": parameters,
-        "points": {"total": len(strain), "formed": int(np.isfinite(strain.volumetric).sum()), "measured": int(good.sum())},
+        "points": {
+            "total": len(strain),
+            "formed": int(np.isfinite(strain.volumetric).sum()),
+            "measured": int(good.sum()),
+        },
         "medians": {name: float(np.median(value[good])) if good.any() else None for name, value in medians.items()},
     }
     with io.staged_directory(out, overwrite=overwrite) as folder:
