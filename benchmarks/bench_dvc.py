@@ -136,7 +136,8 @@ How to read it.
   inside both volumes. "Cut windows" are the other nodes both converged (their number in brackets), whose windows reach
   over a face of the volume: SPAM fills them with zeros and reports convergence.
 - SPAM leaves out the outermost voxel of its window, so it is judged by the affine of half window - 1.
-- z is the root mean square of error / stated standard deviation: 1 is honest, above 1 overconfident.
+- z is the root mean square of error / stated standard deviation: 1 is honest for noise alone. Above 1 the error
+  also holds what an affine cannot follow (large windows); `docs/accuracy.md` shows noise by itself.
 """
 
 

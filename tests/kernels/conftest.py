@@ -48,7 +48,7 @@ def flatten(volume: Array) -> NDArray[np.float32]:
     return np.concatenate([volume.ravel(), np.zeros(TAIL)]).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Pair:
     """Two volumes in both forms. Positions are those of the reference volume, which is one block."""
 
@@ -58,9 +58,7 @@ class Pair:
     reference: reference.ReferenceVolume
     deformed: reference.DeformedVolume
 
-    def correlate(
-        self, window: reference.Window, start: Array, rules: gauss_newton.Rules
-    ) -> reference.NodeResult:
+    def correlate(self, window: reference.Window, start: Array, rules: gauss_newton.Rules) -> reference.NodeResult:
         """Run the kernel on one node."""
         phi = np.array(start, dtype=np.float64)[None]
         status, numbers = np.zeros(1, dtype=np.int32), np.full((1, 6), np.nan)
@@ -81,9 +79,7 @@ class Pair:
         )
         return reference.NodeResult(int(status[0]), phi[0], numbers[0], hessian[0], cells[0])
 
-    def correlate_twin(
-        self, window: reference.Window, start: Array, rules: gauss_newton.Rules
-    ) -> reference.NodeResult:
+    def correlate_twin(self, window: reference.Window, start: Array, rules: gauss_newton.Rules) -> reference.NodeResult:
         return reference.correlate_node(self.reference, self.deformed, rules, window, start)
 
 
@@ -95,10 +91,12 @@ def build_pair(
     cubic: bool = True,
     weights_f: Array | None = None,
     weights_g: Array | None = None,
+    rim: float = 0.0,
 ) -> Pair:
     """Pair of volumes; the deformed one is read from read[0] to read[1], mirrored where that leaves it.
 
-    `weights_f` has the reference's shape, `weights_g` that of what is read.
+    `weights_f` has the reference's shape, `weights_g` that of what is read. `rim` voxels at the deformed volume's
+    faces do not belong to it: the mirrored spline is inexact there.
     """
     shape = np.array(g.shape)
     first, stop = read if read is not None else (np.full(3, -RIM), shape + RIM)
@@ -118,7 +116,7 @@ def build_pair(
     reach = filters.SPLINE_REACH if cubic else 1
     size = np.array(block.shape, dtype=np.int64)
     shift = -first.astype(np.float64)
-    inside = np.stack([shift, shift + shape - 1.0], axis=1)
+    inside = np.stack([shift + rim, shift + shape - 1.0 - rim], axis=1)
     readable = np.stack([np.full(3, float(reach)), size - 1.0 - reach], axis=1)
     ones = np.ones(f.shape[2] + 2 * TAIL, dtype=np.float32)
     return Pair(

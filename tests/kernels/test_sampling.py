@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from voltome.kernels import filters, reference, sampling
 from voltome.kernels.sampling import TAIL
 
-SHAPE = (41, 37, 103)
+SHAPE = (23, 21, 103)
 # a position of up to 100 voxels is rounded to 4e-6 in float32, and noise changes by 4 per voxel
 FLOAT32 = 4e-5
 
@@ -59,7 +59,7 @@ def place_row(row) -> tuple[int, int, np.ndarray, np.ndarray]:  # type: ignore[n
 @example((90, (0.0, 0.0, -1.0), (0.5, 0.5, 1.0), 0.0), True)  # against the memory
 @example((90, (0.3, -0.19, 1.0), (0.1, 0.9, 0.1), 0.0), True)  # just not steep
 @example((90, (0.3, -0.21, 1.0), (0.1, 0.9, 0.1), 0.0), True)  # just steep
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_row_equals_its_twin_at_any_length_and_slope(coefficients, row, cubic) -> None:  # type: ignore[no-untyped-def]
     start, stop, position, slope = place_row(row)
     out = np.full(row[0] + TAIL, 99.0, dtype=np.float32)

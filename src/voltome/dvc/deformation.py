@@ -40,6 +40,7 @@ class DeformedVolume:
     ) -> None:
         if interpolation not in ("cubic", "linear"):
             raise InputError(f"interpolation must be cubic or linear (got {interpolation!r}): choose one of them")
+        _check_field(field)
         self.source = source
         self.shape = source.shape
         self.dtype = np.dtype(np.float32)
@@ -171,7 +172,6 @@ def deform_volume(
     InputError
         For an unknown interpolation, or a field without a finite Phi.
     """
-    _check_field(field)
     out = np.empty(volume.shape, dtype=np.float32)
     blocks = list(iterate_blocks(volume.shape))
     with thread_pool(threads) as pool:
@@ -217,7 +217,6 @@ def open_residual(
         If the shapes differ or the field holds no finite Phi.
     """
     check_pair(reference, deformed)
-    _check_field(field)
     warped = DeformedVolume(deformed, field, inverse=False, interpolation=interpolation, pool=pool, fill=np.nan)
     gain, offset = _match_grey(reference, warped)
     return ResidualVolume(reference, warped, gain, offset)

@@ -163,6 +163,10 @@ def correlate_local(
         grey_window,
     )
     registration = None
+    if initial_phi is not None and not np.isfinite(initial_phi.phi).all(axis=(1, 2)).any():
+        raise InputError(
+            f"the initial Phi must hold a finite row (got {len(initial_phi)} with NaN): give another one, or none"
+        )
     if initial_phi is None:
         if on_progress is not None:
             on_progress("registration", 0, 1)

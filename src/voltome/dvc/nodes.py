@@ -44,7 +44,7 @@ class NodeRules:
 
     half_window_vox: int
     cubic: bool = True
-    tolerance_vox: float = 1e-3
+    tolerance_vox: float = 5e-4
     max_iterations: int = 50
     min_coverage: float = 0.5
     det_low: float = 0.1
@@ -265,7 +265,9 @@ def _deformed_weights(pair: Pair, box: _Box, samples: NDArray[np.float32]) -> ND
 
     samples[missing] = 0.0
     volume = missing[: samples.size - TAIL].reshape(size)
-    there: NDArray[np.float32] = (~binary_dilation(volume, iterations=2)).astype(np.float32)
+    there: NDArray[np.float32] = (~binary_dilation(volume, structure=np.ones((3, 3, 3)), iterations=2)).astype(
+        np.float32
+    )
     return there.ravel()
 
 
@@ -384,5 +386,6 @@ def _work_batch(
 def residual_variance(numbers: FloatArray) -> FloatArray:
     """Variance of the grey residual per voxel, (N,), from the kernel's numbers (see `gauss_newton.correlate_nodes`)."""
     zncc, sd, weight = numbers[:, 0], numbers[:, 4], numbers[:, 5]
-    out: FloatArray = 2.0 * (1.0 - zncc) * sd**2 * weight / np.maximum(weight - 14.0, 1.0)
+    unlike = np.maximum(1.0 - zncc, 0.0)  # rounding may bring the ZNCC above 1
+    out: FloatArray = 2.0 * unlike * sd**2 * weight / np.maximum(weight - 14.0, 1.0)
     return out

@@ -16,7 +16,8 @@ MIN_ZNCC = 0.5
 _NEIGHBOURS = 26
 _OUTLIER_SCALE = 5.0
 _OUTLIER_FLOOR_VOX = 0.25
-_JUMP_SCALE = 5.0
+_JUMP_USUAL = 3.2
+_JUMP_SCALE = 1.6
 _JUMP_FLOOR_VOX = 0.15
 _RESIDUAL_SCALE = 2.0
 _RESIDUAL_FLOOR = 0.01
@@ -64,7 +65,10 @@ def find_suspects(positions_vox: NDArray[np.number], results: NodeResults, *, mi
     converged = results.status == NodeStatus.CONVERGED
     typical = np.median(results.residual_variance[converged]) if converged.any() else np.nan
     unexplained = (results.residual_variance > _RESIDUAL_SCALE * typical) & (results.zncc < 1.0 - _RESIDUAL_FLOOR)
-    jump = results.jump_vox > np.maximum(_JUMP_FLOOR_VOX, _JUMP_SCALE * results.jump_sd_vox)
+    ratio = results.jump_vox / np.maximum(results.jump_sd_vox, 1e-12)
+    # Noise that is correlated between voxels, or a strain that varies inside most windows, raises the ratio everywhere.
+    usual = max(float(np.median(ratio[converged])), _JUMP_USUAL) if converged.any() else _JUMP_USUAL
+    jump = (results.jump_vox > _JUMP_FLOOR_VOX) & (ratio > _JUMP_SCALE * usual)
     return Suspicion(
         low_zncc=converged & ~(results.zncc >= min_zncc),
         residual=converged & unexplained,

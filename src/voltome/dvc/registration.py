@@ -23,7 +23,7 @@ from voltome.dvc.workers import thread_pool
 from voltome.fields import FloatArray, NodeStatus
 from voltome.grid import VolumeSource
 from voltome.kernels import filters, gauss_newton, moments
-from voltome.kernels.sampling import TAIL
+from voltome.kernels.sampling import TAIL, line_size
 
 _FFT_SIDE = 64
 _COARSEST_SIDE = 20
@@ -311,10 +311,12 @@ def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray)
     def work(first: int, stop: int) -> tuple[FloatArray, ...]:
         hessian, gradient, gradient_grey, product = np.zeros((12, 12)), np.zeros(12), np.zeros(12), np.zeros(12)
         totals_f, totals_g = np.zeros(3), np.zeros(3)
-        values = np.zeros(stride + TAIL, dtype=np.float32)
+        plane = np.zeros(moments.PLANE_SIZE, dtype=np.float32)
+        values = np.zeros(moments.ROWS * (stride + TAIL), dtype=np.float32)
+        line = np.zeros(moments.ROWS * line_size(stride), dtype=np.float32)
         gauss_newton.fill_weights(level.reference, level.deformed, level.weighting, window, phi, first, stop)
-        moments.sum_reference(level.reference, window, first, stop, hessian, gradient, gradient_grey, totals_f)
-        moments.sum_deformed(level.reference, level.deformed, window, phi, first, stop, values, product, totals_g)
+        moments.sum_reference(level.reference, window, first, stop, plane, hessian, gradient, gradient_grey, totals_f)
+        moments.sum_deformed(level.reference, level.deformed, window, phi, first, stop, values, line, product, totals_g)
         return hessian, gradient, gradient_grey, product, totals_f, totals_g
 
     jobs = [pool.submit(work, int(a), int(b)) for a, b in pairwise(slabs) if b > a]
@@ -323,7 +325,7 @@ def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray)
     if totals_f[0] < 100.0:  # type: ignore[index]
         return None
     rhs = np.zeros(12)
-    zncc = gauss_newton.right_hand_side((gradient, gradient_grey), product, totals_f, totals_g, rhs)
+    zncc = gauss_newton.right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs)
     try:
         return np.linalg.solve(hessian, rhs), float(zncc)
     except np.linalg.LinAlgError:

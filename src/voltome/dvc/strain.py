@@ -55,6 +55,9 @@ def compute_strain(
         _q8_gradient(field, field.grid_shape) if gradient == "q8" else _geers_gradient(field, field.grid_shape, radius)
     )
     stretch, rotation, strain = decompose(f, measure)
+    good = np.isfinite(rotation).all(axis=(1, 2))
+    volumetric = np.full(len(f), np.nan)
+    volumetric[good] = np.linalg.det(f[good]) - 1.0
     deviator = strain - np.trace(strain, axis1=1, axis2=2)[:, None, None] / 3.0 * np.eye(3)
     return StrainField(
         positions_vox=positions,
@@ -64,7 +67,7 @@ def compute_strain(
         strain=strain,
         stretch=stretch,
         rotation=rotation,
-        volumetric=np.linalg.det(np.where(np.isfinite(rotation), f, np.nan)) - 1.0,
+        volumetric=volumetric,
         deviatoric=np.sqrt(2.0 / 3.0 * np.einsum("nij,nij->n", deviator, deviator)),
         measured=measured,
     )

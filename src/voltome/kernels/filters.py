@@ -24,6 +24,8 @@ _u8 = np.uint64
 def prefilter_z(volume, first, stop):
     """B-spline prefilter along axis 0, in place, for rows y of first..stop; mirrored at the ends.
 
+    The mirror is exact for at least `SPLINE_REACH` voxels along the axis; blocks are padded to more.
+
     Parameters
     ----------
     volume : float32 (nz, ny, nx)
@@ -124,7 +126,7 @@ def gradient_planes(f, gz, gy, gx, first, stop):
     ----------
     f : float32 (nz, ny, nx)
     gz, gy, gx : float32 (nz, ny, nx)
-        Written inside a rim of `GRADIENT_REACH` voxels; the rim is left as it is.
+        Right inside a rim of `GRADIENT_REACH` voxels; what stands in the rim means nothing.
     first, stop : int
         Range of z; cut to the inside.
     """

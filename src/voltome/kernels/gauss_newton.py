@@ -13,15 +13,18 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from voltome.kernels.compilation import compiled
 from voltome.kernels.moments import (
+    PLANE_SIZE,
+    ROWS,
     Window,
     grey_statistics,
-    sample_window_row,
+    sample_rows,
     sum_deformed,
     sum_reference,
     whole_groups,
 )
-from voltome.kernels.sampling import TAIL
+from voltome.kernels.sampling import TAIL, clip_row, line_size
 from voltome.kernels.small_matrices import compose_inverse, determinant, factorise, solve_factorised
 
 CONVERGED, SPENT, ERROR, SINGULAR, DETERMINANT, MASKED, NAN_START = 2, 1, -1, -2, -3, -5, -7
@@ -55,7 +58,7 @@ class Weighting(NamedTuple):
     ones: NDArray[np.float32]
 
 
-@njit(nogil=True)
+@compiled()
 def _image_box(window, deformed, phi, box):
     """Bounding box of the window's image in the deformed block, from its eight corners."""
     for a in range(3):
@@ -68,7 +71,7 @@ def _image_box(window, deformed, phi, box):
         box[a, 0], box[a, 1] = low, high
 
 
-@njit(nogil=True)
+@compiled()
 def _leaves_block(box, deformed):
     """Whether a part of the image lies inside the volume but outside what was read."""
     for a in range(3):
@@ -78,7 +81,7 @@ def _leaves_block(box, deformed):
     return False
 
 
-@njit(nogil=True)
+@compiled()
 def _inside(box, deformed):
     for a in range(3):
         if box[a, 0] < deformed.inside[a, 0] or box[a, 1] > deformed.inside[a, 1]:
@@ -86,7 +89,7 @@ def _inside(box, deformed):
     return True
 
 
-@njit(nogil=True)
+@compiled()
 def _moved(box, base):
     for a in range(3):
         if abs(box[a, 0] - base[a, 0]) > _MOVED or abs(box[a, 1] - base[a, 1]) > _MOVED:
@@ -94,21 +97,21 @@ def _moved(box, base):
     return False
 
 
-@njit(nogil=True)
-def _voxel_weight(deformed, weighting, phi, window, z, y, x):
-    """Weight of what a voxel is mapped to: 0 outside the deformed volume, else the nearest weight there."""
-    k = 0
-    for a in range(3):
-        p = window.node[a] + deformed.shift[a] + phi[a, 3] + phi[a, 0] * z + phi[a, 1] * y + phi[a, 2] * x
-        if p < deformed.inside[a, 0] or p > deformed.inside[a, 1]:
-            return 0.0
-        k = k * deformed.shape[a] + min(max(int(p + 0.5), 0), deformed.shape[a] - 1)
-    return weighting.deformed[k] if weighting.deformed.size > 0 else 1.0
+@compiled()
+def _deformed_weight(deformed, weights, pz, py, px):
+    """Weight of the deformed volume's voxel next to a position; 0 outside the block."""
+    z, y, x = int(math.floor(pz + 0.5)), int(math.floor(py + 0.5)), int(math.floor(px + 0.5))
+    if min(z, y, x) < 0 or z >= deformed.shape[0] or y >= deformed.shape[1] or x >= deformed.shape[2]:
+        return np.float32(0.0)
+    return weights[(z * deformed.shape[1] + y) * deformed.shape[2] + x]
 
 
-@njit(nogil=True, cache=True)
+@compiled(cache=True)
 def fill_weights(reference, deformed, weighting, window, phi, first_z, stop_z):
     """Weights of planes first_z..stop_z of a window that is masked or leaves the volume, one padded row after another.
+
+    A voxel counts as much as the reference's weight says, and as that of what it is mapped to; one that is mapped
+    outside the deformed volume does not count.
 
     Parameters
     ----------
@@ -121,37 +124,46 @@ def fill_weights(reference, deformed, weighting, window, phi, first_z, stop_z):
     first_z, stop_z : int
         Planes relative to the node.
     """
-    out, stride = window.weights, window.row_stride
+    out, stride, n, x = window.weights, window.row_stride, window.high[2] - window.low[2], window.low[2]
+    inside = deformed.inside
     m = (first_z - window.low[0]) * (window.high[1] - window.low[1]) * stride
     for z in range(first_z, stop_z):
         for y in range(window.low[1], window.high[1]):
-            k = (window.node[0] + z) * reference.shape[1] + window.node[1] + y
-            k = k * reference.shape[2] + window.node[2] + window.low[2]
-            for i in range(window.high[2] - window.low[2]):
-                w = weighting.reference[k + i] if weighting.reference.size > 0 else np.float32(1.0)
-                if w > 0.0:
-                    w *= _voxel_weight(deformed, weighting, phi, window, z, y, window.low[2] + i)
-                out[m + i] = w
-            for i in range(window.high[2] - window.low[2], stride):
-                out[m + i] = np.float32(0.0)
+            pz = window.node[0] + deformed.shift[0] + phi[0, 3] + phi[0, 0] * z + phi[0, 1] * y + phi[0, 2] * x
+            py = window.node[1] + deformed.shift[1] + phi[1, 3] + phi[1, 0] * z + phi[1, 1] * y + phi[1, 2] * x
+            px = window.node[2] + deformed.shift[2] + phi[2, 3] + phi[2, 0] * z + phi[2, 1] * y + phi[2, 2] * x
+            start, stop = clip_row(pz, phi[0, 2], inside[0, 0], inside[0, 1], 0, n)
+            start, stop = clip_row(py, phi[1, 2], inside[1, 0], inside[1, 1], start, stop)
+            start, stop = clip_row(px, phi[2, 2], inside[2, 0], inside[2, 1], start, stop)
+            for i in range(stride):
+                out[m + i] = np.float32(1.0) if i >= start and i < stop else np.float32(0.0)
+            if weighting.reference.size > 0:
+                k = (window.node[0] + z) * reference.shape[1] + window.node[1] + y
+                k = k * reference.shape[2] + window.node[2] + x
+                for i in range(start, stop):
+                    out[m + i] *= weighting.reference[k + i]
+            if weighting.deformed.size > 0:
+                for i in range(start, stop):
+                    out[m + i] *= _deformed_weight(
+                        deformed, weighting.deformed, pz + phi[0, 2] * i, py + phi[1, 2] * i, px + phi[2, 2] * i
+                    )
             m += stride
 
 
-@njit(nogil=True)
+@compiled()
 def _weigh(reference, deformed, weighting, node, low, high, phi, inside, buffer):
     """The window with its weights: a shared row of ones where nothing is masked and nothing leaves the volume."""
+    n = high[2] - low[2]
     if inside and weighting.reference.size == 0 and weighting.deformed.size == 0:
-        n = high[2] - low[2]
-        weighting.ones[:n] = np.float32(1.0)
-        weighting.ones[n:] = np.float32(0.0)
+        for i in range(whole_groups(n)):
+            weighting.ones[i] = np.float32(1.0) if i < n else np.float32(0.0)
         return Window(node, low, high, weighting.ones, 0)
-    stride = whole_groups(high[2] - low[2])
-    window = Window(node, low, high, buffer, stride)
+    window = Window(node, low, high, buffer, whole_groups(n))
     fill_weights(reference, deformed, weighting, window, phi, low[0], high[0])
     return window
 
 
-@njit(nogil=True)
+@compiled()
 def _step_norm(step, lever):
     """Size of an increment in voxels: displacement and, at the window's rms lever arm, gradient."""
     total = 0.0
@@ -161,7 +173,7 @@ def _step_norm(step, lever):
     return math.sqrt(total)
 
 
-@njit(nogil=True)
+@compiled()
 def _plain_norm(step):
     total = 0.0
     for k in range(12):
@@ -169,100 +181,122 @@ def _plain_norm(step):
     return math.sqrt(total)
 
 
-@njit(nogil=True, cache=True)
-def right_hand_side(reference_sums, deformed_sums, totals_f, totals_g, rhs):
+@compiled(cache=True)
+def right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs):
     """sum of w SD (sd_f / sd_g (g - mean g) - (f - mean f)) from the sums of the window; returns the ZNCC."""
     mean_f, sd_f, mean_g, sd_g, zncc = grey_statistics(totals_f, totals_g)
-    gradient, gradient_grey = reference_sums
     ratio = sd_f / sd_g if sd_g > 1e-9 else 0.0
     for k in range(12):
-        rhs[k] = ratio * (deformed_sums[k] - mean_g * gradient[k]) - (gradient_grey[k] - mean_f * gradient[k])
+        rhs[k] = ratio * (product[k] - mean_g * gradient[k]) - (gradient_grey[k] - mean_f * gradient[k])
     return zncc
 
 
-@njit(nogil=True)
-def _sum_cells(reference, deformed, window, phi, statistics, values, out):
+@compiled()
+def _sum_cells(reference, deformed, window, phi, statistics, values, line, out):
     """Gauss-Newton sums of a pure translation for each of CELLS^3 cells of the window, every second row and plane.
 
     out[cell] holds sum w g_r residual (3) and sum w g_r g_s (zz zy zx yy yx xx).
     """
-    out[:] = 0.0
+    for k in range(out.shape[0]):
+        for j in range(9):
+            out[k, j] = 0.0
     mean_f, sd_f, mean_g, sd_g, _ = statistics
     ratio = sd_f / sd_g if sd_g > 1e-9 else 0.0
     shape_y, shape_x = reference.shape[1], reference.shape[2]
     nz, ny, nx = window.high[0] - window.low[0], window.high[1] - window.low[1], window.high[2] - window.low[2]
+    stride = values.size // ROWS
     for z in range(window.low[0], window.high[0], 2):
         cz = (z - window.low[0]) * CELLS // nz
-        for y in range(window.low[1], window.high[1], 2):
-            cy = (y - window.low[1]) * CELLS // ny
-            k = ((window.node[0] + z) * shape_y + window.node[1] + y) * shape_x + window.node[2] + window.low[2]
-            m = ((z - window.low[0]) * ny + y - window.low[1]) * window.row_stride
-            sample_window_row(deformed, window, phi, z, y, values)
-            for cx in range(CELLS):
-                cell = out[(cz * CELLS + cy) * CELLS + cx]
-                for i in range((cx * nx + CELLS - 1) // CELLS, ((cx + 1) * nx + CELLS - 1) // CELLS):
-                    w = window.weights[m + i]
-                    z_, y_, x_ = reference.gradient_z[k + i], reference.gradient_y[k + i], reference.gradient_x[k + i]
-                    r = w * (ratio * (values[i] - mean_g) - (reference.grey[k + i] - mean_f))
-                    cell[0] += z_ * r
-                    cell[1] += y_ * r
-                    cell[2] += x_ * r
-                    cell[3] += w * z_ * z_
-                    cell[4] += w * z_ * y_
-                    cell[5] += w * z_ * x_
-                    cell[6] += w * y_ * y_
-                    cell[7] += w * y_ * x_
-                    cell[8] += w * x_ * x_
+        for first in range(window.low[1], window.high[1], 2 * ROWS):
+            rows = min(ROWS, (window.high[1] - first + 1) // 2)
+            sample_rows(deformed, window, phi, z, first, 2, rows, values, line)
+            for j in range(rows):
+                y = first + 2 * j
+                cy = (y - window.low[1]) * CELLS // ny
+                k = ((window.node[0] + z) * shape_y + window.node[1] + y) * shape_x + window.node[2] + window.low[2]
+                m = ((z - window.low[0]) * ny + y - window.low[1]) * window.row_stride
+                for cx in range(CELLS):
+                    cell = out[(cz * CELLS + cy) * CELLS + cx]
+                    for i in range((cx * nx + CELLS - 1) // CELLS, ((cx + 1) * nx + CELLS - 1) // CELLS):
+                        w = window.weights[m + i]
+                        z_, y_, x_ = (
+                            reference.gradient_z[k + i], reference.gradient_y[k + i], reference.gradient_x[k + i]
+                        )  # fmt: skip
+                        r = w * (ratio * (values[j * stride + i] - mean_g) - (reference.grey[k + i] - mean_f))
+                        cell[0] += z_ * r
+                        cell[1] += y_ * r
+                        cell[2] += x_ * r
+                        cell[3] += w * z_ * z_
+                        cell[4] += w * z_ * y_
+                        cell[5] += w * z_ * x_
+                        cell[6] += w * y_ * y_
+                        cell[7] += w * y_ * x_
+                        cell[8] += w * x_ * x_
 
 
-@njit(nogil=True)
+class Scratch(NamedTuple):
+    """Memory of one thread: rows, weights of a window, and the small arrays of a node."""
+
+    values: NDArray[np.float32]
+    line: NDArray[np.float32]
+    plane: NDArray[np.float32]
+    weights: NDArray[np.float32]
+    boxes: NDArray[np.float64]
+    factor: NDArray[np.float64]
+    vectors: NDArray[np.float64]
+    totals: NDArray[np.float64]
+    matrices: NDArray[np.float64]
+
+
+@compiled()
 def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi, scratch, numbers, hessian, cells):
     """Work one node in place; returns its status. See `correlate_nodes` for `numbers`."""
-    values, buffer = scratch
-    box, base = np.zeros((3, 2)), np.full((3, 2), 1e30)
-    factor = np.zeros((12, 12))
-    gradient, gradient_grey, product, rhs, step = np.zeros(12), np.zeros(12), np.zeros(12), np.zeros(12), np.zeros(12)
-    totals_f, totals_g = np.zeros(3), np.zeros(3)
+    values, line, box, base = scratch.values, scratch.line, scratch.boxes[0], scratch.boxes[1]
+    gradient, gradient_grey, product = scratch.vectors[0], scratch.vectors[1], scratch.vectors[2]
+    rhs, step = scratch.vectors[3], scratch.vectors[4]
+    totals_f, totals_g, factor = scratch.totals[0], scratch.totals[1], scratch.factor
     lever = rules.half_window / math.sqrt(3.0)
     window = Window(node, low, high, weighting.ones, 0)
     cropped = float((high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2]))
-    status, previous, rebases, base_inside = SPENT, -1.0, 0, False
+    status, previous, rebases, settled = SPENT, -1.0, 0, False
     smallest, stalled = 1e30, 0
     for iteration in range(rules.max_iterations):
         _image_box(window, deformed, phi, box)
         if _leaves_block(box, deformed):
             return LEFT_BLOCK
         inside = _inside(box, deformed)
-        if rebases == 0 or (not (inside and base_inside) and rebases < _REBASES and _moved(box, base)):
-            window = _weigh(reference, deformed, weighting, node, low, high, phi, inside, buffer)
-            sum_reference(reference, window, low[0], high[0], hessian, gradient, gradient_grey, totals_f)
+        fixed = inside and settled
+        if rebases == 0 or (not fixed and rebases < _REBASES and _moved(box, base)):
+            window = _weigh(reference, deformed, weighting, node, low, high, phi, inside, scratch.weights)
+            sum_reference(reference, window, low[0], high[0], scratch.plane, hessian, gradient, gradient_grey, totals_f)
             numbers[2] = totals_f[0] / cropped
             if totals_f[0] < rules.min_coverage * cropped or totals_f[0] < 24.0:
                 return MASKED
             if not factorise(hessian, factor):
                 return SINGULAR
-            base[:] = box
-            base_inside = inside
+            for a in range(3):
+                base[a, 0], base[a, 1] = box[a, 0], box[a, 1]
+            settled = inside and weighting.deformed.size == 0
             rebases += 1
-        sum_deformed(reference, deformed, window, phi, low[0], high[0], values, product, totals_g)
-        numbers[0] = right_hand_side((gradient, gradient_grey), product, totals_f, totals_g, rhs)
+        sum_deformed(reference, deformed, window, phi, low[0], high[0], values, line, product, totals_g)
+        numbers[0] = right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs)
         solve_factorised(factor, rhs, step)
         norm = _step_norm(step, lever)
         if norm > 0.5 * rules.half_window:  # a wild step: go its way, but not so far
             for k in range(12):
                 step[k] *= 0.5 * rules.half_window / norm
-        if not compose_inverse(phi, step):
+        if not compose_inverse(phi, step, scratch.matrices):
             return ERROR
         numbers[1], numbers[3] = _plain_norm(step), iteration + 1.0
         det = determinant(phi)
         if not (det > rules.det_low and det < rules.det_high):
             return DETERMINANT
-        # Convergence is linear: with rate r = norm / previous what is left is about norm r / (1 - r).
         # Where there is no texture steps only wander: give up when they have not become smaller for a while.
         stalled = 0 if norm < 0.9 * smallest else stalled + 1
         smallest = min(smallest, norm)
         if stalled >= _PATIENCE:
             break
+        # Convergence is linear: with rate r = norm / previous what is left is about norm r / (1 - r).
         rate = norm / previous if previous > 0.0 else 1.0
         previous = norm
         if norm < 0.1 * rules.tolerance or (rate < 0.7 and norm * rate / (1.0 - rate) < rules.tolerance):
@@ -270,7 +304,7 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
             break
     statistics = grey_statistics(totals_f, totals_g)
     numbers[4], numbers[5] = statistics[1], totals_f[0]
-    _sum_cells(reference, deformed, window, phi, statistics, values, cells)
+    _sum_cells(reference, deformed, window, phi, statistics, values, line, cells)
     return status
 
 
@@ -301,8 +335,17 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
     for n in range(len(nodes)):
         width = max(width, high[n, 2] - low[n, 2])
         rows = max(rows, (high[n, 0] - low[n, 0]) * (high[n, 1] - low[n, 1]))
-    values = np.zeros(whole_groups(width) + TAIL, dtype=np.float32)
-    buffer = np.empty(rows * whole_groups(width) + TAIL, dtype=np.float32)
+    scratch = Scratch(
+        np.zeros(ROWS * (whole_groups(width) + TAIL), dtype=np.float32),
+        np.zeros(ROWS * line_size(width), dtype=np.float32),
+        np.zeros(PLANE_SIZE, dtype=np.float32),
+        np.empty(rows * whole_groups(width) + TAIL, dtype=np.float32),
+        np.zeros((2, 3, 2)),
+        np.zeros((12, 12)),
+        np.zeros((5, 12)),
+        np.zeros((2, 3)),
+        np.zeros((3, 3, 3)),
+    )
     for n in range(len(nodes)):
         if not np.isfinite(phi[n].sum()):
             status[n] = NAN_START
@@ -316,7 +359,7 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
             low[n],
             high[n],
             phi[n],
-            (values, buffer),
+            scratch,
             numbers[n],
             hessian[n],
             cells[n],

@@ -4,9 +4,10 @@ Parameters are those of Phi's rows: for each component r of z, y, x the gradient
 u_r. Their steepest-descent images are g_r Z, g_r Y, g_r X and g_r, with g the reference's gradient and Z, Y, X the
 position relative to the node.
 
-Strategy: along a row Z and Y are constant, so only sums of g_r (1, X) v and g_r g_s (1, X, X^2) are formed inside the
-loop and spread over the twelve parameters afterwards. Rows are summed in float32, windows in float64. Every voxel has
-a weight; its row is zero-padded to whole SIMD groups, which spares the loops their remainders.
+Strategy: in a plane Z is constant and along a row Y, so only sums of g_r (1, X) v and g_r g_s (1, X, X^2) are formed
+voxel by voxel; rows are folded with 1, Y, Y^2 into sums of the plane, and those spread over the twelve parameters. A
+plane is summed in float32, sixteen voxels side by side, a window in float64. Every voxel has a weight; its row is
+zero-padded to whole groups of sixteen, which spares the loops their remainders.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from voltome.kernels.sampling import LANES, clip_row, sample_row
+from voltome.kernels.compilation import compiled
+from voltome.kernels.sampling import along_row, clip_row, cross_row
+from voltome.kernels.vector import LANES, load, ramp, splat, store, total
 
 _f4 = np.float32
-_u8 = np.uint64
 _Flat = NDArray[np.float32]
 _Ints = NDArray[np.int64]
 
@@ -66,124 +67,160 @@ class Window(NamedTuple):
     row_stride: int
 
 
-@njit(nogil=True, inline="always")
+ROWS = 8
+"""Rows that are sampled together."""
+
+_PRODUCTS = 6 * 6
+PLANE_SIZE = (_PRODUCTS + 6 * 3 + 3) * LANES
+"""Plane sums of the reference: g_r g_s (1, Y, Y^2, X, X Y, X^2), g_r (1, Y, X), g_r f (1, Y, X), 1, f, f^2."""
+
+
+@compiled(inline="always")
 def whole_groups(n):
     """n rounded up to whole SIMD groups."""
     return (n + LANES - 1) // LANES * LANES
 
 
-@njit(fastmath=True, nogil=True)
-def _row_of_reference(f, gz, gy, gx, w, n, first_x, sums):
-    """Row sums of gradient products and of grey values, all weighted, into sums[0:33]."""
-    zz0 = zz1 = zz2 = zy0 = zy1 = zy2 = zx0 = zx1 = zx2 = _f4(0.0)
-    yy0 = yy1 = yy2 = yx0 = yx1 = yx2 = xx0 = xx1 = xx2 = _f4(0.0)
-    for i in range(_u8(n)):
-        x = _f4(i) + first_x
-        z_, y_, x_ = gz[i], gy[i], gx[i]
-        wz, wy, wx = w[i] * z_, w[i] * y_, w[i] * x_
-        zz, zy, zx, yy, yx, xx = wz * z_, wz * y_, wz * x_, wy * y_, wy * x_, wx * x_
-        x2 = x * x
-        zz0 += zz
-        zz1 += zz * x
-        zz2 += zz * x2
-        zy0 += zy
-        zy1 += zy * x
-        zy2 += zy * x2
-        zx0 += zx
-        zx1 += zx * x
-        zx2 += zx * x2
-        yy0 += yy
-        yy1 += yy * x
-        yy2 += yy * x2
-        yx0 += yx
-        yx1 += yx * x
-        yx2 += yx * x2
-        xx0 += xx
-        xx1 += xx * x
-        xx2 += xx * x2
-    sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] = zz0, zz1, zz2, zy0, zy1, zy2
-    sums[6], sums[7], sums[8], sums[9], sums[10], sums[11] = zx0, zx1, zx2, yy0, yy1, yy2
-    sums[12], sums[13], sums[14], sums[15], sums[16], sums[17] = yx0, yx1, yx2, xx0, xx1, xx2
-    z0 = z1 = y0 = y1 = x0 = x1 = fz0 = fz1 = fy0 = fy1 = fx0 = fx1 = w0 = f0 = ff = _f4(0.0)
-    for i in range(_u8(n)):
-        x = _f4(i) + first_x
-        wz, wy, wx, wf = w[i] * gz[i], w[i] * gy[i], w[i] * gx[i], w[i] * f[i]
-        z0 += wz
-        z1 += wz * x
-        y0 += wy
-        y1 += wy * x
-        x0 += wx
-        x1 += wx * x
-        vx = f[i] * x
-        fz0 += wz * f[i]
-        fz1 += wz * vx
-        fy0 += wy * f[i]
-        fy1 += wy * vx
-        fx0 += wx * f[i]
-        fx1 += wx * vx
-        w0 += w[i]
-        f0 += wf
-        ff += wf * f[i]
-    sums[18], sums[19], sums[20], sums[21], sums[22], sums[23] = z0, z1, y0, y1, x0, x1
-    sums[24], sums[25], sums[26], sums[27], sums[28], sums[29] = fz0, fz1, fy0, fy1, fx0, fx1
-    sums[30], sums[31], sums[32] = w0, f0, ff
+@compiled(inline="always")
+def _row_start(window, shape, z, y):
+    """Flat index of a row of the window in the reference block, and of its weights."""
+    k = ((window.node[0] + z) * shape[1] + window.node[1] + y) * shape[2] + window.node[2] + window.low[2]
+    rows = (z - window.low[0]) * (window.high[1] - window.low[1]) + y - window.low[1]
+    return k, rows * window.row_stride
 
 
-@njit(fastmath=True, nogil=True)
-def _row_of_deformed(f, gz, gy, gx, w, v, n, first_x, sums):
-    """Row sums of the sampled values v against the reference, weighted, added to sums[0:9]."""
-    z0 = z1 = y0 = y1 = x0 = x1 = v0 = vv = vf = _f4(0.0)
-    for i in range(_u8(n)):
-        x = _f4(i) + first_x
-        wv = w[i] * v[i]
-        wvx = wv * x
-        z0 += gz[i] * wv
-        z1 += gz[i] * wvx
-        y0 += gy[i] * wv
-        y1 += gy[i] * wvx
-        x0 += gx[i] * wv
-        x1 += gx[i] * wvx
-        v0 += wv
-        vv += wv * v[i]
-        vf += wv * f[i]
-    sums[0], sums[1], sums[2], sums[3], sums[4], sums[5] = z0, z1, y0, y1, x0, x1
-    sums[6], sums[7], sums[8] = v0, vv, vf
+@compiled(fastmath=True, inline="always")
+def _fold(plane, slot, value, y):
+    """Add a row's sum to the plane's at `slot`, and Y times it to the next."""
+    at = slot * LANES
+    store(plane, at, load(plane, at) + value)
+    store(plane, at + LANES, load(plane, at + LANES) + value * y)
 
 
-@njit(nogil=True, inline="always")
-def _add_outer(hessian, sums, z, y):
-    """Spread a row's gradient products over the upper triangle of the 4x4 blocks of the Hessian."""
-    p = 0
+@compiled(fastmath=True, inline="always")
+def _fold_product(plane, slot, s0, s1, s2, y):
+    """Fold a row's sums of g_r g_s (1, X, X^2)."""
+    at = slot * LANES
+    _fold(plane, slot, s0, y)
+    store(plane, at + 2 * LANES, load(plane, at + 2 * LANES) + s0 * (y * y))
+    _fold(plane, slot + 3, s1, y)
+    store(plane, at + 5 * LANES, load(plane, at + 5 * LANES) + s2)
+
+
+@compiled(fastmath=True, inline="always")
+def _add_to(plane, slot, value):
+    store(plane, slot * LANES, load(plane, slot * LANES) + value)
+
+
+@compiled(fastmath=True)
+def _products_of_row(gz, gy, gx, w, k, m, n, first_x, y, plane):
+    """Add a row's weighted gradient products to the plane's sums."""
+    zero = splat(_f4(0.0))
+    zz0, zz1, zz2, zy0, zy1, zy2, zx0, zx1, zx2 = zero, zero, zero, zero, zero, zero, zero, zero, zero
+    yy0, yy1, yy2, yx0, yx1, yx2, xx0, xx1, xx2 = zero, zero, zero, zero, zero, zero, zero, zero, zero
+    for i in range(0, n, LANES):
+        x = ramp() + _f4(first_x + i)
+        a, b, c, weight = load(gz, k + i), load(gy, k + i), load(gx, k + i), load(w, m + i)
+        wa, wb, wc = weight * a, weight * b, weight * c
+        p = wa * a
+        px = p * x
+        zz0, zz1, zz2 = zz0 + p, zz1 + px, zz2 + px * x
+        p = wa * b
+        px = p * x
+        zy0, zy1, zy2 = zy0 + p, zy1 + px, zy2 + px * x
+        p = wa * c
+        px = p * x
+        zx0, zx1, zx2 = zx0 + p, zx1 + px, zx2 + px * x
+        p = wb * b
+        px = p * x
+        yy0, yy1, yy2 = yy0 + p, yy1 + px, yy2 + px * x
+        p = wb * c
+        px = p * x
+        yx0, yx1, yx2 = yx0 + p, yx1 + px, yx2 + px * x
+        p = wc * c
+        px = p * x
+        xx0, xx1, xx2 = xx0 + p, xx1 + px, xx2 + px * x
+    _fold_product(plane, 0, zz0, zz1, zz2, y)
+    _fold_product(plane, 6, zy0, zy1, zy2, y)
+    _fold_product(plane, 12, zx0, zx1, zx2, y)
+    _fold_product(plane, 18, yy0, yy1, yy2, y)
+    _fold_product(plane, 24, yx0, yx1, yx2, y)
+    _fold_product(plane, 30, xx0, xx1, xx2, y)
+
+
+@compiled(fastmath=True)
+def _greys_of_row(f, gz, gy, gx, w, k, m, n, first_x, y, plane):
+    """Add a row's weighted gradients, gradients times grey values, and grey values to the plane's sums."""
+    zero = splat(_f4(0.0))
+    z0, z1, y0, y1, x0, x1, count = zero, zero, zero, zero, zero, zero, zero
+    fz0, fz1, fy0, fy1, fx0, fx1, f0, ff = zero, zero, zero, zero, zero, zero, zero, zero
+    for i in range(0, n, LANES):
+        x = ramp() + _f4(first_x + i)
+        weight, grey = load(w, m + i), load(f, k + i)
+        wf = weight * grey
+        wx, wfx = weight * x, wf * x
+        a, b, c = load(gz, k + i), load(gy, k + i), load(gx, k + i)
+        z0, z1, fz0, fz1 = z0 + weight * a, z1 + wx * a, fz0 + wf * a, fz1 + wfx * a
+        y0, y1, fy0, fy1 = y0 + weight * b, y1 + wx * b, fy0 + wf * b, fy1 + wfx * b
+        x0, x1, fx0, fx1 = x0 + weight * c, x1 + wx * c, fx0 + wf * c, fx1 + wfx * c
+        count, f0, ff = count + weight, f0 + wf, ff + wf * grey
+    s = _PRODUCTS
+    _fold(plane, s, z0, y)
+    _add_to(plane, s + 2, z1)
+    _fold(plane, s + 3, y0, y)
+    _add_to(plane, s + 5, y1)
+    _fold(plane, s + 6, x0, y)
+    _add_to(plane, s + 8, x1)
+    _fold(plane, s + 9, fz0, y)
+    _add_to(plane, s + 11, fz1)
+    _fold(plane, s + 12, fy0, y)
+    _add_to(plane, s + 14, fy1)
+    _fold(plane, s + 15, fx0, y)
+    _add_to(plane, s + 17, fx1)
+    _add_to(plane, s + 18, count)
+    _add_to(plane, s + 19, f0)
+    _add_to(plane, s + 20, ff)
+
+
+@compiled()
+def _add_outer(hessian, plane, z):
+    """Spread a plane's gradient products over the upper triangle of the 4x4 blocks of the Hessian."""
+    slot = 0
     for r in range(3):
         for s in range(r, 3):
-            a0, a1, a2 = sums[3 * p], sums[3 * p + 1], sums[3 * p + 2]
-            p += 1
+            a0 = float(total(load(plane, slot * LANES)))
+            ay = float(total(load(plane, (slot + 1) * LANES)))
+            ayy = float(total(load(plane, (slot + 2) * LANES)))
+            ax = float(total(load(plane, (slot + 3) * LANES)))
+            axy = float(total(load(plane, (slot + 4) * LANES)))
+            axx = float(total(load(plane, (slot + 5) * LANES)))
+            slot += 6
             i, j = 4 * r, 4 * s
             hessian[i, j] += z * z * a0
-            hessian[i, j + 1] += z * y * a0
-            hessian[i, j + 2] += z * a1
+            hessian[i, j + 1] += z * ay
+            hessian[i, j + 2] += z * ax
             hessian[i, j + 3] += z * a0
-            hessian[i + 1, j + 1] += y * y * a0
-            hessian[i + 1, j + 2] += y * a1
-            hessian[i + 1, j + 3] += y * a0
-            hessian[i + 2, j + 2] += a2
-            hessian[i + 2, j + 3] += a1
+            hessian[i + 1, j + 1] += ayy
+            hessian[i + 1, j + 2] += axy
+            hessian[i + 1, j + 3] += ay
+            hessian[i + 2, j + 2] += axx
+            hessian[i + 2, j + 3] += ax
             hessian[i + 3, j + 3] += a0
 
 
-@njit(nogil=True, inline="always")
-def _add_linear(vector, sums, first, z, y):
-    """Spread row sums of g_r (1, X) over the twelve parameters."""
+@compiled()
+def _add_linear(vector, plane, slot, z):
+    """Spread a plane's sums of g_r (1, Y, X) over the twelve parameters."""
     for r in range(3):
-        s0, s1 = sums[first + 2 * r], sums[first + 2 * r + 1]
+        s0 = float(total(load(plane, (slot + 3 * r) * LANES)))
         vector[4 * r] += z * s0
-        vector[4 * r + 1] += y * s0
-        vector[4 * r + 2] += s1
+        vector[4 * r + 1] += float(total(load(plane, (slot + 3 * r + 1) * LANES)))
+        vector[4 * r + 2] += float(total(load(plane, (slot + 3 * r + 2) * LANES)))
         vector[4 * r + 3] += s0
 
 
-@njit(nogil=True, cache=True)
-def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradient_grey, totals):
+@compiled(cache=True)
+def sum_reference(reference, window, first_z, stop_z, plane, hessian, gradient, gradient_grey, totals):
     """Gauss-Newton Hessian and grey sums of a window, planes first_z..stop_z relative to the node.
 
     Parameters
@@ -191,6 +228,8 @@ def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradien
     reference : Reference
     window : Window
     first_z, stop_z : int
+    plane : float32[::1]
+        Scratch of `PLANE_SIZE` elements.
     hessian : float64 (12, 12)
         Set: sum of w SD SD^T.
     gradient, gradient_grey : float64 (12,)
@@ -198,33 +237,28 @@ def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradien
     totals : float64 (3,)
         Set: sums of w, w f, w f^2.
     """
-    hessian[:] = 0.0
-    gradient[:] = 0.0
-    gradient_grey[:] = 0.0
-    totals[:] = 0.0
-    sums = np.zeros(33)
-    shape_y, shape_x = reference.shape[1], reference.shape[2]
-    n = whole_groups(window.high[2] - window.low[2])
-    rows_y = window.high[1] - window.low[1]
+    for i in range(12):
+        gradient[i] = gradient_grey[i] = 0.0
+        for j in range(12):
+            hessian[i, j] = 0.0
+    for j in range(3):
+        totals[j] = 0.0
+    n, x = whole_groups(window.high[2] - window.low[2]), window.low[2]
+    f, gz, gy, gx, w = (
+        reference.grey, reference.gradient_z, reference.gradient_y, reference.gradient_x, window.weights,
+    )  # fmt: skip
     for z in range(first_z, stop_z):
+        for i in range(PLANE_SIZE):
+            plane[i] = _f4(0.0)
         for y in range(window.low[1], window.high[1]):
-            k = ((window.node[0] + z) * shape_y + window.node[1] + y) * shape_x + window.node[2] + window.low[2]
-            m = ((z - window.low[0]) * rows_y + y - window.low[1]) * window.row_stride
-            _row_of_reference(
-                reference.grey[k : k + n],
-                reference.gradient_z[k : k + n],
-                reference.gradient_y[k : k + n],
-                reference.gradient_x[k : k + n],
-                window.weights[m : m + n],
-                n,
-                _f4(window.low[2]),
-                sums,
-            )
-            _add_outer(hessian, sums, z, y)
-            _add_linear(gradient, sums, 18, z, y)
-            _add_linear(gradient_grey, sums, 24, z, y)
-            for j in range(3):
-                totals[j] += sums[30 + j]
+            k, m = _row_start(window, reference.shape, z, y)
+            _products_of_row(gz, gy, gx, w, k, m, n, x, _f4(y), plane)
+            _greys_of_row(f, gz, gy, gx, w, k, m, n, x, _f4(y), plane)
+        _add_outer(hessian, plane, float(z))
+        _add_linear(gradient, plane, _PRODUCTS, float(z))
+        _add_linear(gradient_grey, plane, _PRODUCTS + 9, float(z))
+        for j in range(3):
+            totals[j] += float(total(load(plane, (_PRODUCTS + 18 + j) * LANES)))
     for r in range(0, 12, 4):
         for s in range(r, 12, 4):
             for i in range(4):
@@ -235,37 +269,63 @@ def sum_reference(reference, window, first_z, stop_z, hessian, gradient, gradien
             hessian[i, j] = hessian[j, i]
 
 
-@njit(nogil=True, inline="always")
-def sample_window_row(deformed, window, phi, z, y, values):
-    """Sample the deformed volume along one row of the window; what cannot be read stays as it is."""
-    n = window.high[2] - window.low[2]
-    x = window.low[2]
+@compiled(inline="always")
+def _row_position(deformed, window, phi, z, y):
+    """Where the first voxel of a row is mapped to, and the part of the row that can be read there."""
+    n, x = window.high[2] - window.low[2], window.low[2]
     pz = window.node[0] + deformed.shift[0] + phi[0, 3] + phi[0, 0] * z + phi[0, 1] * y + phi[0, 2] * x
     py = window.node[1] + deformed.shift[1] + phi[1, 3] + phi[1, 0] * z + phi[1, 1] * y + phi[1, 2] * x
     px = window.node[2] + deformed.shift[2] + phi[2, 3] + phi[2, 0] * z + phi[2, 1] * y + phi[2, 2] * x
     start, stop = clip_row(pz, phi[0, 2], deformed.readable[0, 0], deformed.readable[0, 1], 0, n)
     start, stop = clip_row(py, phi[1, 2], deformed.readable[1, 0], deformed.readable[1, 1], start, stop)
     start, stop = clip_row(px, phi[2, 2], deformed.readable[2, 0], deformed.readable[2, 1], start, stop)
-    if stop > start:
-        sample_row(
-            deformed.samples,
-            deformed.shape[1],
-            deformed.shape[2],
-            start,
-            stop,
-            pz,
-            phi[0, 2],
-            py,
-            phi[1, 2],
-            px,
-            phi[2, 2],
-            deformed.cubic,
-            values,
-        )
+    return pz, py, px, start, stop
 
 
-@njit(nogil=True, cache=True)
-def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, product, totals):
+@compiled()
+def sample_rows(deformed, window, phi, z, first_y, step_y, rows, values, line):
+    """Sample the deformed volume along rows first_y, first_y + step_y, ... of a plane; what cannot be read is 0.
+
+    Parameters
+    ----------
+    deformed : Deformed
+    window : Window
+    phi : float64 (3, 4)
+    z, first_y, step_y, rows : int
+        Plane and rows relative to the node; at most `ROWS` rows.
+    values : float32[::1]
+        `ROWS` row buffers, one behind the other.
+    line : float32[::1]
+        Scratch, `ROWS` times `sampling.line_size`.
+    """
+    n, c, shape, cubic = window.high[2] - window.low[2], deformed.samples, deformed.shape, deformed.cubic
+    dz, dy, dx = phi[0, 2], phi[1, 2], phi[2, 2]
+    length, size = values.size // ROWS, line.size // ROWS
+    for j in range(rows):
+        pz, py, px, start, stop = _row_position(deformed, window, phi, z, first_y + j * step_y)
+        cross_row(c, shape, start, stop, pz, dz, py, dy, px, dx, cubic, line[j * size : (j + 1) * size])
+    for j in range(rows):
+        pz, py, px, start, stop = _row_position(deformed, window, phi, z, first_y + j * step_y)
+        out = values[j * length : (j + 1) * length]
+        along_row(c, shape, start, stop, pz, dz, py, dy, px, dx, cubic, out, line[j * size : (j + 1) * size])
+        for i in range(start):
+            out[i] = _f4(0.0)
+        for i in range(stop, n):
+            out[i] = _f4(0.0)
+
+
+@compiled(inline="always")
+def _spread(vector, first, z, s0, sy, sx):
+    """Add a plane's sums of g_r (1, Y, X) for one component to the parameters from `first` on."""
+    plain = float(total(s0))
+    vector[first] += z * plain
+    vector[first + 1] += float(total(sy))
+    vector[first + 2] += float(total(sx))
+    vector[first + 3] += plain
+
+
+@compiled(fastmath=True, cache=True)
+def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, line, product, totals):
     """Sums of the warped deformed volume against a window, planes first_z..stop_z relative to the node.
 
     Parameters
@@ -276,41 +336,51 @@ def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, prod
     phi : float64 (3, 4)
         F and u.
     first_z, stop_z : int
-    values : float32
-        Row buffer of at least a row and `sampling.TAIL`.
+    values, line : float32[::1]
+        Scratch, see `sample_rows`.
     product : float64 (12,)
         Set: sum of w SD g(phi).
     totals : float64 (3,)
         Set: sums of w g, w g^2, w f g.
     """
-    product[:] = 0.0
-    totals[:] = 0.0
-    sums = np.zeros(9)
-    shape_y, shape_x = reference.shape[1], reference.shape[2]
-    n = whole_groups(window.high[2] - window.low[2])
-    rows_y = window.high[1] - window.low[1]
+    for i in range(12):
+        product[i] = 0.0
+    for j in range(3):
+        totals[j] = 0.0
+    n, first_x = whole_groups(window.high[2] - window.low[2]), window.low[2]
+    f, gz, gy, gx, w = (
+        reference.grey, reference.gradient_z, reference.gradient_y, reference.gradient_x, window.weights,
+    )  # fmt: skip
+    zero, length = splat(_f4(0.0)), values.size // ROWS
     for z in range(first_z, stop_z):
-        for y in range(window.low[1], window.high[1]):
-            k = ((window.node[0] + z) * shape_y + window.node[1] + y) * shape_x + window.node[2] + window.low[2]
-            m = ((z - window.low[0]) * rows_y + y - window.low[1]) * window.row_stride
-            sample_window_row(deformed, window, phi, z, y, values)
-            _row_of_deformed(
-                reference.grey[k : k + n],
-                reference.gradient_z[k : k + n],
-                reference.gradient_y[k : k + n],
-                reference.gradient_x[k : k + n],
-                window.weights[m : m + n],
-                values,
-                n,
-                _f4(window.low[2]),
-                sums,
-            )
-            _add_linear(product, sums, 0, z, y)
-            for j in range(3):
-                totals[j] += sums[6 + j]
+        z0, zy, zx, y0, yy, yx, x0, xy, xx = zero, zero, zero, zero, zero, zero, zero, zero, zero
+        v0, vv, vf = zero, zero, zero
+        for first in range(window.low[1], window.high[1], ROWS):
+            rows = min(ROWS, window.high[1] - first)
+            sample_rows(deformed, window, phi, z, first, 1, rows, values, line)
+            for j in range(rows):
+                k, m = _row_start(window, reference.shape, z, first + j)
+                a0, b0, c0 = zero, zero, zero
+                for i in range(0, n, LANES):
+                    v = load(values, j * length + i)
+                    wv = load(w, m + i) * v
+                    wvx = wv * (ramp() + _f4(first_x + i))
+                    a, b, c = load(gz, k + i), load(gy, k + i), load(gx, k + i)
+                    a0, b0, c0 = a0 + a * wv, b0 + b * wv, c0 + c * wv
+                    zx, yx, xx = zx + a * wvx, yx + b * wvx, xx + c * wvx
+                    v0, vv, vf = v0 + wv, vv + wv * v, vf + wv * load(f, k + i)
+                y = _f4(first + j)
+                z0, y0, x0 = z0 + a0, y0 + b0, x0 + c0
+                zy, yy, xy = zy + a0 * y, yy + b0 * y, xy + c0 * y
+        _spread(product, 0, z, z0, zy, zx)
+        _spread(product, 4, z, y0, yy, yx)
+        _spread(product, 8, z, x0, xy, xx)
+        totals[0] += float(total(v0))
+        totals[1] += float(total(vv))
+        totals[2] += float(total(vf))
 
 
-@njit(nogil=True)
+@compiled(cache=True)
 def grey_statistics(reference_totals, deformed_totals):
     """Means, standard deviations and zero-normalised cross-correlation from the sums of a window.
 

@@ -298,9 +298,9 @@ def correlate_node(
         if _leaves_block(box, deformed):
             return NodeResult(gauss_newton.LEFT_BLOCK, phi, numbers, hessian, cells)
         inside = bool((box[:, 0] >= deformed.inside[:, 0]).all() and (box[:, 1] <= deformed.inside[:, 1]).all())
-        # weights are frozen unless the window's image moves across the volume's faces: else they would never settle
-        moved = base is None or np.abs(box - base).max() > 0.75
-        if base is None or (not (inside and base_inside) and rebases < 6 and moved):
+        # weights follow the image where they depend on it, but in steps: else they would never settle
+        fixed = inside and base_inside and deformed.weights is None
+        if base is None or (not fixed and rebases < 6 and np.abs(box - base).max() > 0.75):
             weights = window_weights(reference, deformed, window, phi)
             hessian, base, base_inside, rebases = hessian_matrix(descent, weights), box, inside, rebases + 1
             numbers[2] = weights.sum() / weights.size
@@ -339,7 +339,7 @@ def blend_displacement(phi: Array, origin: Array, spacing: Array, points: Array)
     """
     counts = np.array(phi.shape[:3])
     place = (points - origin) / spacing
-    first = np.floor(place).astype(np.int64).clip(0, np.maximum(counts - 2, 0))
+    first = np.floor(np.nan_to_num(place)).astype(np.int64).clip(0, np.maximum(counts - 2, 0))
     fraction = np.where(counts > 1, (place - first).clip(0.0, 1.0), 0.0)
     out = np.zeros_like(points)
     for corner in itertools.product((0, 1), repeat=3):
@@ -347,7 +347,7 @@ def blend_displacement(phi: Array, origin: Array, spacing: Array, points: Array)
         node = np.minimum(first + corner, counts - 1)
         p = phi[tuple(node.T)]
         prediction = p[:, :, 3] + np.einsum("nij,nj->ni", p[:, :, :3], points - origin - node * spacing)
-        out += np.where(weight > 0, weight * prediction, 0.0)  # a NaN node counts only where it has a weight
+        out += np.where(weight == 0, 0.0, weight * prediction)  # a NaN node counts only where it has a weight
     return out
 
 

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numba import njit
+from voltome.kernels.compilation import compiled
 
 
-@njit(nogil=True)
+@compiled()
 def factorise(a, factor):
     """Cholesky factor of the symmetric matrix `a`, after scaling its diagonal to one; False where it is singular.
 
     The scaling makes the pivots comparable: displacements are in voxels, gradients are not.
     """
     n = a.shape[0]
-    scale = np.empty(n)
     for i in range(n):
         if not a[i, i] > 0.0:
             return False
-        scale[i] = math.sqrt(a[i, i])
     for i in range(n):
         for j in range(i + 1):
-            total = a[i, j] / (scale[i] * scale[j])
+            total = a[i, j] / math.sqrt(a[i, i] * a[j, j])
             for k in range(j):
                 total -= factor[i, k] * factor[j, k]
             if i == j:
@@ -33,11 +30,11 @@ def factorise(a, factor):
                 factor[i, j] = total / factor[j, j]
     for i in range(n):
         for j in range(i + 1):
-            factor[i, j] *= scale[i]
+            factor[i, j] *= math.sqrt(a[i, i])
     return True
 
 
-@njit(nogil=True)
+@compiled()
 def solve_factorised(factor, b, x):
     """Solve L L^T x = b."""
     n = factor.shape[0]
@@ -53,7 +50,7 @@ def solve_factorised(factor, b, x):
         x[i] = total / factor[i, i]
 
 
-@njit(nogil=True)
+@compiled()
 def determinant(m):
     """Determinant of the 3x3 part of `m`."""
     return (
@@ -63,8 +60,8 @@ def determinant(m):
     )
 
 
-@njit(nogil=True)
-def compose_inverse(phi, step):
+@compiled()
+def compose_inverse(phi, step, work):
     """phi <- phi o (I + step)^-1, in place: the inverse-compositional update.
 
     Parameters
@@ -73,13 +70,15 @@ def compose_inverse(phi, step):
         F and u.
     step : float64 (12,)
         Increment dF and du, in the order of Phi's rows.
+    work : float64 (3, 3, 3)
+        Scratch.
 
     Returns
     -------
     bool
         False where I + step has no inverse; phi is then left as it was.
     """
-    a = np.empty((3, 3))
+    a, inverse, new = work[0], work[1], work[2]
     for r in range(3):
         for c in range(3):
             a[r, c] = step[4 * r + c]
@@ -87,16 +86,13 @@ def compose_inverse(phi, step):
     det = determinant(a)
     if not abs(det) > 1e-6:
         return False
-    inverse = np.empty((3, 3))
     for r in range(3):
         for c in range(3):
             i, j, k, m = (c + 1) % 3, (c + 2) % 3, (r + 1) % 3, (r + 2) % 3
             inverse[r, c] = (a[i, k] * a[j, m] - a[i, m] * a[j, k]) / det
-    new = np.zeros((3, 3))
     for r in range(3):
         for c in range(3):
-            for k in range(3):
-                new[r, c] += phi[r, k] * inverse[k, c]
+            new[r, c] = phi[r, 0] * inverse[0, c] + phi[r, 1] * inverse[1, c] + phi[r, 2] * inverse[2, c]
     for r in range(3):
         for k in range(3):
             phi[r, 3] -= new[r, k] * step[4 * k + 3]

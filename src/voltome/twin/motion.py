@@ -173,6 +173,12 @@ def make_affine_motion(
     ------
     InputError
         If det F is not positive.
+
+    Examples
+    --------
+    >>> motion = make_affine_motion(np.diag([1.1, 1, 1]), centre_vox=(10, 10, 10))
+    >>> motion.displacement([[20, 10, 10]]).round(6).tolist()
+    [[1.0, 0.0, 0.0]]
     """
     linear = np.asarray(deformation_gradient, dtype=np.float64) - np.eye(3)
     determinant = float(np.linalg.det(linear + np.eye(3)))

@@ -106,6 +106,13 @@ def make_speckle_pair(
     ------
     InputError
         If the shape is not three positive numbers, noise is negative, or the motion cannot be inverted.
+
+    Examples
+    --------
+    >>> from voltome.twin import make_rigid_motion
+    >>> pair = make_speckle_pair((24, 20, 28), make_rigid_motion(displacement_vox=(2, 0, 0)))
+    >>> bool(np.allclose(pair.deformed[2:], pair.reference[:-2]))
+    True
     """
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(f"shape must be three positive numbers (got {tuple(shape)}): give voxels along z, y, x")

@@ -110,6 +110,14 @@ def best_affine(
     ------
     InputError
         If the window is below 1 voxel, or a node lies outside the volume.
+
+    Examples
+    --------
+    >>> from voltome.twin import make_sine_motion
+    >>> wave = make_sine_motion(1.0, 40.0, component=0, along=2)
+    >>> at_node, seen = wave.displacement([[0, 0, 10]])[0, 0], best_affine(wave, [[0, 0, 10]], 10)[0, 0, 3]
+    >>> print(f"{at_node:.2f} {seen:.2f}")
+    1.00 0.61
     """
     if half_window_vox < 1:
         raise InputError(f"half_window_vox must be >= 1 (got {half_window_vox}): an affine needs neighbours to fit")
