@@ -127,7 +127,9 @@ def _refused(capfd, arguments):
         ("a.tif", "b.tif", ("--measure", "true"), "--measure"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line_and_leaves_nothing(inputs, tmp_path, capfd, monkeypatch, reference, deformed, options, said):
+def test_bad_input_is_one_line_and_leaves_nothing(
+    inputs, tmp_path, capfd, monkeypatch, reference, deformed, options, said
+):
     monkeypatch.chdir(inputs)
     before = sorted(inputs.iterdir())
     sized = any(name in ("--node-spacing", "--pyramid", "--half-window") for name in options) or "35" in said
@@ -213,24 +215,32 @@ def test_a_folder_without_permission_is_told(inputs, tmp_path, capfd):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
-@pytest.mark.parametrize(("kilobytes", "options"), [(2, SMALL), (40, SMALL[:-1])], ids=["first file", "report"])
-def test_a_disk_that_takes_no_more_leaves_nothing(inputs, tmp_path, environment, kilobytes, options):
+@pytest.mark.parametrize("command", ["correlate", "deform", "convert"])
+def test_a_disk_that_takes_no_more_leaves_nothing(inputs, tmp_path, environment, command):
     """A limit on the size of files refuses a write as a full disk does."""
+    arguments = {
+        "correlate": ["a.tif", "b.tif", *SMALL, "--out"],
+        "deform": ["a.tif", "phi.tsv", "--out"],
+        "convert": ["a.tif"],
+    }
+    ending = "" if command == "correlate" else ".tif"
     # Compiled kernels are kept in files too: they are loaded before the limit falls.
     code = f"""
 import resource, signal, sys
 from voltome.cli import main
-command = {["correlate", str(inputs / "a.tif"), str(inputs / "b.tif"), *options, "--quiet", "--out"]}
-assert main([*command, "{tmp_path}/first"]) == 0
+command = {[command, "--quiet", *arguments[command]]}
+assert main([*command, "{tmp_path}/first{ending}"]) == 0
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, ({kilobytes} * 1024, {kilobytes} * 1024))
-sys.exit(main([*command, "{tmp_path}/second"]))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2048, 2048))
+sys.exit(main([*command, "{tmp_path}/second{ending}"]))
 """
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=inputs, env=environment, capture_output=True, text=True, timeout=300
+    )
     assert (done.returncode, done.stdout) == (2, ""), done.stderr
     assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
     assert "second" in done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == ["first"]
+    assert [path.name for path in tmp_path.iterdir()] == [f"first{ending}"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")

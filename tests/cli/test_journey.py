@@ -36,7 +36,9 @@ def folder(tmp_path_factory):
 
 def _correlate(folder: Path, out: str, *options: str) -> int:
     volumes = (str(folder / name) for name in ("before.tif", "after.tif"))
-    return main(["correlate", *volumes, "--out", str(folder / out), "--node-spacing", "12", "--half-window", "10", *options])
+    return main(
+        ["correlate", *volumes, "--out", str(folder / out), "--node-spacing", "12", "--half-window", "10", *options]
+    )
 
 
 def test_correlate_writes_six_files_and_nothing_else(folder):
@@ -123,8 +125,12 @@ def test_deform_and_residual_follow_from_the_table(folder, tmp_path, capfd, inte
     assert main(["deform", before, phi, "--out", str(tmp_path / "deformed.tif"), *options]) == 0
     assert main(["residual", before, after, phi, "--out", str(tmp_path / "residual.tif"), *options]) == 0
     assert capfd.readouterr().out.count("wrote ") == 2
-    grey = {name: io.read_volume(folder / f"{name}.tif").astype(float)[8:-8, 8:-8, 8:-8] for name in ("before", "after")}
-    deformed, residual = (io.read_volume(tmp_path / f"{name}.tif")[8:-8, 8:-8, 8:-8] for name in ("deformed", "residual"))
+    grey = {
+        name: io.read_volume(folder / f"{name}.tif").astype(float)[8:-8, 8:-8, 8:-8] for name in ("before", "after")
+    }
+    deformed, residual = (
+        io.read_volume(tmp_path / f"{name}.tif")[8:-8, 8:-8, 8:-8] for name in ("deformed", "residual")
+    )
     assert np.corrcoef(deformed.ravel(), grey["after"].ravel())[0, 1] > 0.98
     assert np.corrcoef(grey["before"].ravel(), grey["after"].ravel())[0, 1] < 0.8
     assert residual.std() < 0.15 * grey["before"].std()

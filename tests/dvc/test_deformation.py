@@ -55,7 +55,9 @@ def test_the_deformed_reference_looks_like_the_deformed_volume(pair, field):
 
 def test_a_registration_of_one_row_deforms_about_its_own_position(pair, field):
     one = twin.true_field(MOTION, np.array([[3.0, 40.0, 11.0]]))
-    np.testing.assert_allclose(dvc.deform_volume(pair.reference, one), dvc.deform_volume(pair.reference, field), atol=2e-4)
+    np.testing.assert_allclose(
+        dvc.deform_volume(pair.reference, one), dvc.deform_volume(pair.reference, field), atol=2e-4
+    )
 
 
 def test_scattered_nodes_deform_too(pair, field):

@@ -74,7 +74,9 @@ def test_a_field_without_a_measured_node_cannot_be_filled(field):
         dvc.fill_field(_spoil(field, failed=range(len(field))))
 
 
-@pytest.mark.parametrize("options", [{"median_radius": 1}, {"gaussian_sigma": 0.8}, {"median_radius": 1, "gaussian_sigma": 1}])
+@pytest.mark.parametrize(
+    "options", [{"median_radius": 1}, {"gaussian_sigma": 0.8}, {"median_radius": 1, "gaussian_sigma": 1}]
+)
 def test_smoothing_lowers_noise_and_leaves_a_constant_field_alone(options):
     still = twin.true_field(twin.make_rigid_motion(displacement_vox=(1, 2, 3)), NODES, grid_shape=GRID_SHAPE)
     np.testing.assert_allclose(dvc.smooth_field(still, **options).phi, still.phi, atol=1e-12)

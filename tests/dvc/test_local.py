@@ -62,7 +62,9 @@ def test_affine_motion_is_recovered(affine_pair, affine_result):
 
 
 def test_windows_that_leave_the_deformed_volume_stay_right(affine_pair):
-    field = dvc.correlate_local(affine_pair.reference, affine_pair.deformed, node_spacing_vox=17, half_window_vox=14).field
+    field = dvc.correlate_local(
+        affine_pair.reference, affine_pair.deformed, node_spacing_vox=17, half_window_vox=14
+    ).field
     assert field.positions_vox.max() == 68  # two voxels from the face, and moving
     assert field.converged.all()
     error_u, error_f = _errors(field, affine_pair.field)
@@ -88,7 +90,9 @@ def test_grey_gain_and_offset_change_nothing(affine_pair, affine_result):
 
 
 def test_integer_volumes_are_read_as_they_are(affine_pair):
-    grey = [np.clip(np.round(v * 10000), 0, 65535).astype(np.uint16) for v in (affine_pair.reference, affine_pair.deformed)]
+    grey = [
+        np.clip(np.round(v * 10000), 0, 65535).astype(np.uint16) for v in (affine_pair.reference, affine_pair.deformed)
+    ]
     field = dvc.correlate_local(*grey, **GRID).field
     error_u, error_f = _errors(field, affine_pair.field)
     assert error_u < 0.003
@@ -224,10 +228,10 @@ def test_an_initial_field_is_interpolated_from_its_trusted_nodes(stretched_pair)
 
 def test_an_initial_field_without_a_finite_phi_is_refused(affine_pair):
     nothing = DeformationField.from_phi(np.zeros((2, 3)), np.full((2, 4, 4), np.nan))
-    with pytest.raises(InputError, match="initial Phi|no node of the field"):
+    with pytest.raises(InputError, match="initial Phi must hold a finite row"):
         dvc.correlate_local(affine_pair.reference, affine_pair.deformed, **GRID, initial_phi=nothing)
     one = DeformationField.from_phi(np.zeros((1, 3)), np.full((1, 4, 4), np.nan))
-    with pytest.raises(InputError, match="initial Phi|no node of the field"):
+    with pytest.raises(InputError, match="initial Phi must hold a finite row"):
         dvc.correlate_local(affine_pair.reference, affine_pair.deformed, **GRID, initial_phi=one)
 
 
@@ -257,9 +261,11 @@ def test_small_blocks_give_the_same_and_never_read_the_whole_volume(affine_pair)
 
 
 def test_a_block_that_the_window_leaves_is_read_again(stretched_pair):
-    """Starts 12 voxels off: the image leaves what was read at first, in a tiny block as in one."""
-    truth = twin.true_field(stretched_pair.field, [(35.5, 35.0, 34.5)]).phi
-    start = DeformationField.from_phi(np.array([[35.5, 35.0, 34.5]]), truth + np.array([[0, 0, 0, 2.0]] * 3 + [[0] * 4]))
+    """The start is 6 voxels off, and 4 are read around the image of a window."""
+    truth = twin.true_field(stretched_pair.field, [(35.5, 35.0, 34.5)])
+    phi = truth.phi.copy()
+    phi[0, 0, 3] += 6
+    start = truth.with_values(phi=phi)
     options = {**GRID, "initial_phi": start}
     whole = dvc.correlate_local(stretched_pair.reference, stretched_pair.deformed, **options).field
     cut = dvc.correlate_local(stretched_pair.reference, stretched_pair.deformed, **options, memory_bytes=1 << 20).field
@@ -269,10 +275,8 @@ def test_a_block_that_the_window_leaves_is_read_again(stretched_pair):
 
 
 def test_threads_do_not_change_a_byte(noisy_pair):
-    one, two = (
-        dvc.correlate_local(noisy_pair.reference, noisy_pair.deformed, node_spacing_vox=10, half_window_vox=8, threads=n)
-        for n in (1, 2)
-    )
+    options = {"node_spacing_vox": 10, "half_window_vox": 8}
+    one, two = (dvc.correlate_local(noisy_pair.reference, noisy_pair.deformed, **options, threads=n) for n in (1, 2))
     assert _same(one.field, two.field)
     assert one.registration.phi.tobytes() == two.registration.phi.tobytes()
 

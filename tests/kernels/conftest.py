@@ -20,7 +20,10 @@ RIM = filters.SPLINE_REACH + 3
 
 @pytest.fixture(params=["compiled", "Python source"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Runs a test with the kernels as they are compiled, and once more with their Python source."""
+    """Runs a test with the kernels as they are compiled, and once more with their Python source.
+
+    For kernels without vectors: those exist only where they are compiled.
+    """
     if request.param == "Python source":
         for module in (filters, gauss_newton, moments, sampling, small_matrices, warping):
             for name, value in list(vars(module).items()):

@@ -86,7 +86,6 @@ def test_node_equals_its_twin(build, make_window, name) -> None:  # type: ignore
     assert_equal(found, pair.correlate_twin(window, start, RULES))
 
 
-@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("mask", [None, "masked"])
 def test_small_node_equals_its_twin(make_pair, deform_texture, make_window, mask) -> None:  # type: ignore[no-untyped-def]
     shape, node = (13, 15, 14), (6, 8, 7)
@@ -167,9 +166,6 @@ def test_deformed_voxels_of_weight_zero_change_nothing(build, make_window) -> No
         np.testing.assert_array_equal(before, after)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="weights of the deformed volume stay where the start put them; drop this mark with the fix"
-)
 def test_deformed_weights_follow_the_window(build, make_window) -> None:  # type: ignore[no-untyped-def]
     from scipy.ndimage import maximum_filter
 
@@ -183,6 +179,7 @@ def test_deformed_weights_follow_the_window(build, make_window) -> None:  # type
     assert_found(pair.correlate(window, IDENTITY, RULES), phi)
 
 
+@pytest.mark.usefixtures("engine")
 def test_soft_weights_equal_their_twin(build, make_window) -> None:  # type: ignore[no-untyped-def]
     node, phi = (8, 21, 33), shift_phi(TRUTH, -5, 0, 3)
     pair = build(phi=phi, node=node, weights_f=make_mask(), weights_g=make_mask([n + 30 for n in SHAPE]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from voltome.kernels import gauss_newton, moments, reference
-from voltome.kernels.sampling import LANES, TAIL
+from voltome.kernels.sampling import LANES, TAIL, line_size
 
 SHAPE = (20, 18, 21)
 PHI = np.array([[1.02, 0.03, -0.01, 0.4], [-0.02, 0.97, 0.02, -0.3], [0.01, 0.02, 1.03, 0.6]])
@@ -30,6 +32,20 @@ def kernel_window(window: reference.Window, weights: np.ndarray | None = None) -
     return moments.Window(*window, flat.ravel(), 0 if weights is None else stride)
 
 
+def sum_window(pair, window: moments.Window, phi: np.ndarray, first: int, stop: int):  # type: ignore[no-untyped-def]
+    """Hessian (12, 12), sums of w SD (1, f, g) (3, 12) and of grey values (2, 3), from soiled scratch."""
+    hessian, vectors, totals = np.full((12, 12), np.nan), np.full((3, 12), np.nan), np.full((2, 3), np.nan)
+    plane = np.full(moments.PLANE_SIZE, np.nan, dtype=np.float32)
+    width = int(window.high[2] - window.low[2])
+    values = np.full(moments.ROWS * (-(-width // LANES) * LANES + TAIL), 1e3, dtype=np.float32)
+    line = np.full(moments.ROWS * line_size.py_func(width), 1e3, dtype=np.float32)
+    moments.sum_reference(pair.kernel_reference, window, first, stop, plane, hessian, vectors[0], vectors[1], totals[0])
+    moments.sum_deformed(
+        pair.kernel_reference, pair.kernel_deformed, window, phi, first, stop, values, line, vectors[2], totals[1]
+    )
+    return hessian, vectors, totals
+
+
 def compare_sums(pair, window: reference.Window, weights: np.ndarray | None, phi: np.ndarray) -> None:  # type: ignore[no-untyped-def]
     w = np.ones(window.offsets.shape[:3]) if weights is None else weights
     f, descent = window.cut(pair.reference.grey), reference.steepest_descent(pair.reference, window)
@@ -37,13 +53,8 @@ def compare_sums(pair, window: reference.Window, weights: np.ndarray | None, phi
     size = np.sqrt(np.einsum("zyx,zyxi->i", w, descent**2)) + 1e-3  # a window of one voxel has no lever
     norm_f, norm_g = np.sqrt((w * f**2).sum()), np.sqrt((w * g**2).sum())
 
-    hessian, vectors, totals = np.zeros((12, 12)), np.zeros((3, 12)), np.zeros((2, 3))
-    low, high = int(window.low[0]), int(window.high[0])
-    kernel = kernel_window(window, weights)
-    moments.sum_reference(pair.kernel_reference, kernel, low, high, hessian, vectors[0], vectors[1], totals[0])
-    values = np.zeros(LANES + 2 * TAIL, dtype=np.float32)
-    moments.sum_deformed(
-        pair.kernel_reference, pair.kernel_deformed, kernel, phi, low, high, values, vectors[2], totals[1]
+    hessian, vectors, totals = sum_window(
+        pair, kernel_window(window, weights), phi, int(window.low[0]), int(window.high[0])
     )
     np.testing.assert_allclose(
         hessian / np.outer(size, size), reference.hessian_matrix(descent, w) / np.outer(size, size), atol=ROWS
@@ -70,7 +81,6 @@ def test_sums_equal_their_twins_for_any_window(pair, z, y, x, weighted, seed) ->
     compare_sums(pair, window, weights, PHI + random.normal(scale=0.02, size=(3, 4)))
 
 
-@pytest.mark.usefixtures("engine")
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("cubic", [False, True])
 def test_sums_equal_their_twins(make_pair, deform_texture, cubic, weighted) -> None:  # type: ignore[no-untyped-def]
@@ -84,13 +94,7 @@ def test_parts_of_a_window_add_up_to_the_whole(pair) -> None:  # type: ignore[no
     window = kernel_window(window_of((10, 9, 10), (-7, -5, -6), (6, 7, 5)))
 
     def sums(first: int, stop: int) -> np.ndarray:
-        hessian, vectors, totals = np.zeros((12, 12)), np.zeros((3, 12)), np.zeros((2, 3))
-        moments.sum_reference(pair.kernel_reference, window, first, stop, hessian, vectors[0], vectors[1], totals[0])
-        values = np.zeros(16 + TAIL, dtype=np.float32)
-        moments.sum_deformed(
-            pair.kernel_reference, pair.kernel_deformed, window, PHI, first, stop, values, vectors[2], totals[1]
-        )
-        return np.concatenate([hessian.ravel(), vectors.ravel(), totals.ravel()])
+        return np.concatenate([part.ravel() for part in sum_window(pair, window, PHI, first, stop)])
 
     np.testing.assert_allclose(sums(-7, 6), sums(-7, -2) + sums(-2, 3) + sums(3, 6), rtol=1e-12, atol=1e-10)
 
@@ -98,9 +102,8 @@ def test_parts_of_a_window_add_up_to_the_whole(pair) -> None:  # type: ignore[no
 @given(extents, extents, extents)
 @settings(max_examples=40, deadline=None)
 def test_hessian_is_symmetric_and_positive_semi_definite(pair, z, y, x) -> None:  # type: ignore[no-untyped-def]
-    hessian, vectors, totals = np.zeros((12, 12)), np.zeros((2, 12)), np.zeros(3)
     window = kernel_window(window_of((10, 9, 10), *zip(z, y, x, strict=True)))
-    moments.sum_reference(pair.kernel_reference, window, z[0], z[1], hessian, *vectors, totals)
+    hessian, _, _ = sum_window(pair, window, PHI, z[0], z[1])
     np.testing.assert_array_equal(hessian, hessian.T)
     eigenvalues = np.linalg.eigvalsh(hessian)
     assert eigenvalues[0] >= -1e-6 * eigenvalues[-1]
@@ -109,14 +112,13 @@ def test_hessian_is_symmetric_and_positive_semi_definite(pair, z, y, x) -> None:
 def test_voxels_of_weight_zero_do_not_count_whatever_they_hold(pair) -> None:  # type: ignore[no-untyped-def]
     window = window_of((10, 9, 10), (-6, -5, -6), (7, 6, 5))
     weights = np.random.default_rng(0).integers(0, 2, window.offsets.shape[:3]).astype(np.float64)
-    clean, poisoned = pair.kernel_reference, [a.copy() for a in pair.kernel_reference[:4]]
+    poisoned = [a.copy() for a in pair.kernel_reference[:4]]
     for flat in poisoned:
         window.cut(flat[:-TAIL].reshape(SHAPE))[weights == 0] = 1e9
     outcome = []
-    for block in (clean, moments.Reference(*poisoned, clean.shape)):
-        hessian, vectors, totals = np.zeros((12, 12)), np.zeros((2, 12)), np.zeros(3)
-        moments.sum_reference(block, kernel_window(window, weights), -6, 7, hessian, *vectors, totals)
-        outcome.append(np.concatenate([hessian.ravel(), vectors.ravel(), totals]))
+    for block in (pair.kernel_reference, moments.Reference(*poisoned, pair.kernel_reference.shape)):
+        sums = sum_window(replace(pair, kernel_reference=block), kernel_window(window, weights), PHI, -6, 7)
+        outcome.append(np.concatenate([part.ravel() for part in sums]))
     np.testing.assert_array_equal(*outcome)
 
 
@@ -144,7 +146,7 @@ def test_right_hand_side_equals_its_twin(pair) -> None:  # type: ignore[no-untyp
     totals_f = np.array([w.sum(), (w * f).sum(), (w * f * f).sum()])
     totals_g = np.array([(w * g).sum(), (w * g * g).sum(), (w * f * g).sum()])
     rhs = np.zeros(12)
-    zncc = gauss_newton.right_hand_side((one, fs), gs, totals_f, totals_g, rhs)
+    zncc = gauss_newton.right_hand_side(one, fs, gs, totals_f, totals_g, rhs)
     statistics = reference.grey_statistics(f, g, w)
     expected = reference.weighted_sum(descent, w, reference.normalised_residual(f, g, statistics))
     np.testing.assert_allclose(rhs, expected, rtol=1e-9, atol=1e-9 * np.abs(expected).max())

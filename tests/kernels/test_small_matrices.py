@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from voltome.kernels import reference, small_matrices
 
+WORK = np.full((3, 3, 3), np.nan)  # scratch: what it holds must not matter
 increments = st.lists(st.floats(-0.2, 0.2), min_size=12, max_size=12).map(np.array)
 
 
@@ -58,7 +59,7 @@ def test_composition_equals_its_twin() -> None:
     random = np.random.default_rng(0)
     phi, step = np.eye(4)[:3] + random.normal(scale=0.3, size=(3, 4)), random.normal(scale=0.2, size=12)
     expected = reference.compose_inverse(phi, step)
-    assert small_matrices.compose_inverse(phi, step)
+    assert small_matrices.compose_inverse(phi, step, WORK)
     np.testing.assert_allclose(phi, expected, rtol=1e-11, atol=1e-13)
 
 
@@ -67,7 +68,7 @@ def test_composition_equals_its_twin() -> None:
 def test_composing_with_an_increment_undoes_it(base: np.ndarray, step: np.ndarray) -> None:
     phi = np.eye(4) + reference.homogeneous(base) - np.diag([0, 0, 0, 1])
     moved = (phi @ (np.eye(4) + reference.homogeneous(step) - np.diag([0, 0, 0, 1])))[:3].copy()
-    assert small_matrices.compose_inverse(moved, step)
+    assert small_matrices.compose_inverse(moved, step, WORK)
     np.testing.assert_allclose(moved, phi[:3], atol=1e-12)
 
 
@@ -75,9 +76,9 @@ def test_composing_with_an_increment_undoes_it(base: np.ndarray, step: np.ndarra
 @settings(max_examples=50, deadline=None)
 def test_an_increment_and_its_inverse_compose_to_identity(step: np.ndarray) -> None:
     phi = np.eye(4)[:3].copy()
-    assert small_matrices.compose_inverse(phi, step)
+    assert small_matrices.compose_inverse(phi, step, WORK)
     back = (phi - np.eye(4)[:3]).ravel()  # (I + step)^-1 as an increment
-    assert small_matrices.compose_inverse(phi, back)
+    assert small_matrices.compose_inverse(phi, back, WORK)
     np.testing.assert_allclose(phi, np.eye(4)[:3], atol=1e-12)
 
 
@@ -86,6 +87,6 @@ def test_increment_without_inverse_leaves_phi_as_it_was() -> None:
     phi = np.random.default_rng(0).normal(size=(3, 4))
     before, step = phi.copy(), np.zeros(12)
     step[[0, 5, 10]] = -1.0, 0.1, 0.2
-    assert not small_matrices.compose_inverse(phi, step)
+    assert not small_matrices.compose_inverse(phi, step, WORK)
     np.testing.assert_array_equal(phi, before)
     assert reference.compose_inverse(phi, step) is None

@@ -239,8 +239,9 @@ def _reference_weights(pair: Pair, box: _Box, grey: NDArray[np.float32]) -> NDAr
         bounds = (np.asarray(pair.grey_window) - pair.reference_scale.offset) * pair.reference_scale.scale
         values = grey[: inner.size]
         inner[(values < bounds[0]) | (values > bounds[1])] = 0.0
-    weights[missing] = 0.0
     grey[missing] = 0.0
+    if missing.any():  # what stands in for a missing voxel reaches as far as the gradient's stencil
+        weights[: inner.size][grow(missing[: inner.size].reshape(size), filters.GRADIENT_REACH).ravel()] = 0.0
     return weights
 
 
@@ -261,14 +262,17 @@ def _deformed_weights(pair: Pair, box: _Box, samples: NDArray[np.float32]) -> ND
     size = box.deformed_stop - box.deformed_start
     if pair.mask is None:
         refuse_nan("deformed", missing, size)
-    from scipy.ndimage import binary_dilation
-
     samples[missing] = 0.0
-    volume = missing[: samples.size - TAIL].reshape(size)
-    there: NDArray[np.float32] = (~binary_dilation(volume, structure=np.ones((3, 3, 3)), iterations=2)).astype(
-        np.float32
-    )
+    there: NDArray[np.float32] = (~grow(missing[: samples.size - TAIL].reshape(size), 2)).astype(np.float32)
     return there.ravel()
+
+
+def grow(region: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
+    """A region and all voxels within a cube of `reach` voxels around it."""
+    from scipy.ndimage import maximum_filter
+
+    out: NDArray[np.bool_] = maximum_filter(region, 2 * reach + 1, mode="constant")
+    return out
 
 
 def _work_box(

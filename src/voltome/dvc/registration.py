@@ -204,7 +204,9 @@ def _find_translation(
     enough = (overlap > _MIN_OVERLAP * overlap.max()) & (variance_f > 0) & (variance_g > 0)
     zncc = np.full(overlap.shape, -1.0, dtype=np.float32)
     zncc[enough] = numerator[enough] / np.sqrt(variance_f[enough] * variance_g[enough])
-    peak = np.array(np.unravel_index(int(np.argmax(zncc)), zncc.shape), dtype=np.float64)
+    # Where little overlaps, chance and shading alone correlate well: what counts is the significance, ZNCC x root of n.
+    best = int(np.argmax(zncc * np.sqrt(overlap)))
+    peak = np.array(np.unravel_index(best, zncc.shape), dtype=np.float64)
     size = np.array(padded, dtype=np.float64)
     return np.where(peak > size / 2, peak - size, peak) * factor
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,8 +102,10 @@ def write_field_zarr(
                 dims + extra, values, {"units": "1", "long_name": meaning}
             )  # fmt: skip
     dataset = xr.Dataset(variables, coords=coordinates, attrs=plain_json(stored))  # type: ignore[arg-type]
-    with staged_directory(path, overwrite=overwrite, replaces=()) as part:
-        dataset.to_zarr(part, mode="w", zarr_format=3, consolidated=False)
+    with staged_directory(path, overwrite=overwrite, replaces=()) as part, warnings.catch_warnings():
+        # Consolidated Zarr warns once, here; unconsolidated, each of the reader's `xarray.open_zarr` would.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        dataset.to_zarr(part, mode="w", zarr_format=3, consolidated=True)
 
 
 def _node_dims(

@@ -24,6 +24,7 @@ OnProgress = Callable[[str, int, int], None]
 Images = dict[str, tuple[int, NDArray[np.float32]]]
 
 _MOST_PIXELS = 768
+_INPUTS = ("reference", "deformed", "mask", "initial_phi")
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def correlate_pair(options: CorrelateOptions, *, on_progress: OnProgress | None 
         result = correlate_volumes(reference, deformed, options, mask=mask, initial_phi=start, on_progress=on_progress)
         voxel_size_m = reference.voxel_size_m
         parameters = {
-            name: str(value) if isinstance(value, Path) else value
+            name: _without_folder(value) if name in _INPUTS and value is not None else value
             for name, value in asdict(options).items()
             if name not in ("out", "overwrite", "report", "threads")
         }
@@ -115,6 +116,14 @@ def correlate_pair(options: CorrelateOptions, *, on_progress: OnProgress | None 
             threads=options.threads,
             on_progress=on_progress,
         )
+
+
+def _without_folder(path: str | Path) -> str:
+    """Name of an input as results keep it: its folder differs from machine to machine."""
+    from voltome.io import split_name
+
+    place, inner = split_name(path)
+    return place.name if inner is None else f"{place.name}::{inner}"
 
 
 def open_one_mask(options: CorrelateOptions, stack: ExitStack) -> VolumeSource:

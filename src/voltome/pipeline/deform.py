@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from voltome.pipeline.volumes import refuse_replacing
+
 OnProgress = Callable[[str, int, int], None]
 
 
@@ -48,6 +50,7 @@ def deform_volume(
     """
     from voltome import dvc, io
 
+    refuse_replacing(reference, out)
     field = io.read_phi_tsv(phi_tsv)
     with ExitStack() as stack:
         volume = stack.enter_context(io.open_volume(reference, shape=shape, dtype=dtype))
@@ -100,6 +103,8 @@ def write_residual(
     """
     from voltome import dvc, io
 
+    refuse_replacing(reference, out)
+    refuse_replacing(deformed, out)
     field = io.read_phi_tsv(phi_tsv)
     with ExitStack() as stack:
         first = stack.enter_context(io.open_volume(reference, shape=shape, dtype=dtype))

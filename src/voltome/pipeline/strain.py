@@ -54,7 +54,7 @@ def write_strain(
     field = io.read_phi_tsv(phi_tsv)
     strain = dvc.compute_strain(field, measure=measure, gradient=gradient, radius=radius)
     good = np.isfinite(strain.volumetric) & (strain.measured >= 1.0)
-    parameters = {"measure": measure, "gradient": gradient, "radius": radius, "phi": str(phi_tsv)}
+    parameters = {"measure": measure, "gradient": gradient, "radius": radius, "phi": Path(phi_tsv).name}
     medians = {
         "strain_zz": strain.strain[:, 0, 0],
         "strain_yy": strain.strain[:, 1, 1],

@@ -52,9 +52,7 @@ def convert_volume(
     ResourceError
         If the disk is full or there is no permission.
     """
-    inside, outside = (Path(os.path.realpath(split_name(name)[0])) for name in (source, target))
-    if inside == outside or outside in inside.parents:
-        raise InputError(f"{target} would replace {source}, which is being read: give another output")
+    refuse_replacing(source, target)
     with open_volume(source, shape=shape, dtype=dtype, voxel_size_m=voxel_size_m) as volume:
         write_volume(target, volume, overwrite=overwrite, on_progress=on_progress)
 
@@ -150,3 +148,20 @@ def _size_on_disk(place: Path) -> int:
     if place.is_file():
         return place.stat().st_size
     return sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
+
+
+def refuse_replacing(source: str | Path, target: str | Path) -> None:
+    """Raise if a volume would be written over one that is being read.
+
+    Parameters
+    ----------
+    source, target : str or Path
+
+    Raises
+    ------
+    InputError
+        If they are the same, or the target is a folder that holds the source.
+    """
+    inside, outside = (Path(os.path.realpath(split_name(name)[0])) for name in (source, target))
+    if inside == outside or outside in inside.parents:
+        raise InputError(f"{target} would replace {source}, which is being read: give another output")
