@@ -13,16 +13,6 @@ from voltome.kernels.sampling import LANES, TAIL
 SHAPE = (23, 21, 163)
 # positions are rounded to 1e-6 of a voxel inside a group of sixteen, and noise changes by 4 per voxel
 FLOAT32 = 2e-5
-OVERREAD = pytest.mark.xfail(
-    strict=True,
-    reason="a row that advances less than a voxel reads its scratch before the first column, behind the last",
-)
-TORN = pytest.mark.xfail(
-    strict=True, reason="a hat function's slopes do not add up to 0 where a column is met at a voxel"
-)
-SHIFTED = pytest.mark.xfail(
-    strict=True, reason="`along_row` contracts x + dx i (fastmath), `cross_row` does not: floors differ"
-)
 LINE_SIZE = sampling.line_size.py_func
 CLIP_ROW = sampling.clip_row.py_func
 JUNK = 9e4  # behind the volume, in the scratch: times a weight of 1e-9 it would be seen
@@ -217,11 +207,10 @@ def test_linear_ramp_is_sampled_exactly(row, cubic) -> None:  # type: ignore[no-
 
 
 AT_FACES = [
-    pytest.param(face, dx, cubic, marks=mark)
+    (face, dx, cubic)
     for face in ((0, 0, 0), (1, 1, 1), (0, 1, 0), (1, 0, 1))
     for dx in (0.3, 0.5, 0.97, 1.0, 1.03, 2.0, 3.9, -1.0, -0.5)
     for cubic in (True, False)
-    for mark in ([OVERREAD] if (face, dx, cubic) == ((1, 1, 1), 0.5, True) else [],)
 ]
 
 
@@ -247,8 +236,8 @@ def test_row_at_the_faces_reads_nothing_outside_the_volume(coefficients, face, d
 @pytest.mark.parametrize(
     "dx",
     [
-        pytest.param(0.3, marks=OVERREAD),
-        pytest.param(0.5, marks=OVERREAD),
+        0.3,
+        0.5,
         0.97,
         1.0,
         1.03,
@@ -275,8 +264,8 @@ def test_voxels_that_no_tap_needs_change_nothing(coefficients, dx, tilt) -> None
 @pytest.mark.parametrize(
     "dx",
     [
-        pytest.param(0.3, marks=OVERREAD),
-        pytest.param(0.97, marks=OVERREAD),
+        0.3,
+        0.97,
         1.03,
         3.9,
     ],
@@ -293,14 +282,12 @@ def test_what_surrounds_the_scratch_changes_nothing(coefficients, dx, cubic) -> 
     np.testing.assert_array_equal(*outcome)
 
 
-@TORN
 def test_linear_row_through_a_voxel_of_a_constant_volume_is_constant() -> None:
     out = np.zeros(4 + TAIL, dtype=np.float32)
     sample_row(np.full((9, 10, 40), 3e4), 0, 4, (4.0625, 4.25, 5.5), (0.125, 0.0, 1.0), False, out)
     np.testing.assert_allclose(out[:4], 3e4, rtol=1e-6)
 
 
-@SHIFTED
 def test_both_steps_agree_on_the_first_column() -> None:
     """Here x + dx i is a whole voxel, or just less, depending on how it is rounded."""
     ramp, dx, out = np.broadcast_to(np.arange(40.0), (9, 10, 40)), 0.9722279620231615, np.zeros(18 + TAIL, np.float32)

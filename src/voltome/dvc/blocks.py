@@ -137,16 +137,24 @@ def read_normalised(
     offset = values.dtype.type(scale.offset) if values.dtype == np.float64 else np.float32(scale.offset)
     np.subtract(values, offset, out=block[inner], casting="unsafe", dtype=np.result_type(offset))
     block[inner] *= np.float32(scale.scale)
-    if before.any() or after.any():
-        padding = list(zip(before, after, strict=True))
-        # Mirrored about the face's grey value, which keeps the slope: plain mirrors bias what is sampled near a face.
-        flat_face = min(block[inner].shape) < 2
-        block[...] = (
-            np.pad(block[inner], padding, "edge")
-            if flat_face
-            else np.pad(block[inner], padding, "reflect", reflect_type="odd")
-        )
+    for axis in range(3):  # what is filled already, and of the axes to come the inside
+        known = block[tuple(slice(None) if other <= axis else inner[other] for other in range(3))]
+        _continue_volume(np.moveaxis(known, axis, 0), int(before[axis]), int(after[axis]))
     return flat
+
+
+def _continue_volume(block: NDArray[np.float32], before: int, after: int) -> None:
+    """Continue a volume over its faces along axis 0, in place, by its mirror about the face's grey value.
+
+    A plain mirror has no slope at the face, which bends the spline: it cost 0.01 voxel in windows next to it.
+    """
+    first, last = before, len(block) - 1 - after
+    for distance in range(1, max(before, after) + 1):
+        inner = min(distance, last - first)  # a volume thinner than the halo: its far face goes on
+        if distance <= before:
+            block[first - distance] = 2.0 * block[first] - block[first + inner]
+        if distance <= after:
+            block[last + distance] = 2.0 * block[last] - block[last - inner]
 
 
 def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64]) -> Reference:

@@ -41,8 +41,8 @@ class Deformed(NamedTuple):
     """A block of the deformed volume.
 
     `samples` are spline coefficients or grey values; `shift` is the reference block's origin minus this block's;
-    `inside` holds the first and last position on each axis that belong to the volume, `readable` those whose taps
-    are in the block (both in the block's coordinates).
+    `inside` holds the first and last position on each axis that count as the volume's (the caller leaves out what is
+    inexact at its faces), `readable` those whose taps are in the block (both in the block's coordinates).
     """
 
     samples: _Flat

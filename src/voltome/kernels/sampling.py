@@ -5,7 +5,8 @@ taken in two steps, sixteen at a time. First the volume is interpolated across z
 columns x': L(x') = sum_jk w_j(z) w_k(y) c, 16 taps, contiguous in memory. Then along x: v = sum_i w_i(x) L(x'_i), 4
 taps. That is 20 taps for 64. Between its columns the line climbs by its slope s, so L(x'_i) stands s (x'_i - x) too
 high; the derivative D = s dL/d(zy), which shares L's loads, takes that out: v = sum_i w_i (L - (x'_i - x) D). What
-remains is s^2/6 of the second derivative: 4e-4 of it at a slope of 0.05.
+remains is s^2/6 of the second derivative: 4e-4 of it at a slope of 0.05. (A linear interpolation has all its second
+derivative at its bends: next to a voxel the line crosses, what remains is of first order.)
 
 Where the line crosses from one voxel to the next inside a group of sixteen, the group gets a tap more instead of being
 cut. Lines steeper than `_STEEP` are sampled voxel by voxel.
@@ -28,6 +29,8 @@ TAIL = 4 * LANES
 _STEEP = 0.25
 _MOST_STRETCH = 4.0
 _WEIGHTS = 2 * LANES * 16
+_MARGIN = LANES
+"""Elements before the first column: a group that is pressed together reads some of them, with weight 0."""
 
 _f4 = np.float32
 
@@ -35,7 +38,7 @@ _f4 = np.float32
 @compiled(inline="always")
 def line_size(n):
     """Elements of the scratch that `sample_row` needs for rows of n voxels."""
-    return 2 * (int(_MOST_STRETCH * n) + TAIL) + _WEIGHTS
+    return 2 * (_MARGIN + int(_MOST_STRETCH * n) + TAIL) + _WEIGHTS
 
 
 @compiled(fastmath=True, inline="always")
@@ -69,8 +72,10 @@ def _weight_at(u, cubic):
         outer = maximum(_f4(2.0) - distance, splat(_f4(0.0)))
         weight = (outer * outer * outer - _f4(4.0) * inner * inner * inner) * _f4(1.0 / 6.0)
         return weight, copy_sign(splat(_f4(1.0)), u) * (_f4(2.0) * inner * inner - _f4(0.5) * outer * outer)
-    # The derivative of the hat is 1 towards its middle as long as the hat is not 0.
-    slope = copy_sign(splat(_f4(1.0)), u) * maximum(_f4(0.0) - inner * _f4(1e9), splat(_f4(-1.0)))
+    # Half open: at a voxel the slopes to its left and right must not both be missing.
+    one = splat(_f4(1.0))
+    slope = copy_sign(one, u + one) + copy_sign(one, u - one) - _f4(2.0) * copy_sign(one, u)
+    slope = slope * _f4(0.5)
     return inner, slope
 
 
@@ -228,11 +233,26 @@ def _cross_columns(c, shape, column, columns, z, dz, y, dy, cubic, line, half):
         base = jz * stride_z + jy * stride_y + column + i
         if cubic and taps_z == 4 and taps_y == 4 and jz <= fast_z and jy <= fast_y:
             _across_fast(
-                c, base, stride_y, stride_z, _f4(y0 - jy - 1), _f4(dy), _f4(z0 - jz - 1), _f4(dz), line, i, half
+                c,
+                base,
+                stride_y,
+                stride_z,
+                _f4(y0 - jy - 1),
+                _f4(dy),
+                _f4(z0 - jz - 1),
+                _f4(dz),
+                line,
+                _MARGIN + i,
+                half,
             )
         else:
             ty, tz = _f4(y0 - jy), _f4(z0 - jz)
-            _across_any(c, base, stride_y, stride_z, taps_y, taps_z, ty, _f4(dy), tz, _f4(dz), cubic, line, i, half)
+            _across_any(
+                c, base, stride_y, stride_z, taps_y, taps_z, ty, _f4(dy), tz, _f4(dz), cubic, line, _MARGIN + i, half
+            )
+    # A row that is pressed together reads up to twelve columns too many, with weight 0.
+    store(line, _MARGIN + columns, splat(_f4(0.0)))
+    store(line, half + _MARGIN + columns, splat(_f4(0.0)))
 
 
 @compiled(inline="always")
@@ -260,7 +280,7 @@ def cross_row(c, shape, start, stop, z, dz, y, dy, x, dx, cubic, line):
     )
 
 
-@compiled(fastmath=True)
+@compiled()  # not fast: its columns have to come out as those of `cross_row`, to the last bit
 def along_row(c, shape, start, stop, z, dz, y, dy, x, dx, cubic, out, line):
     """Second step of sampling a row: from `line` along x, or all at once for a steep row. See `sample_row`."""
     if stop <= start:
@@ -282,12 +302,14 @@ def along_row(c, shape, start, stop, z, dz, y, dy, x, dx, cubic, out, line):
         t = first - k
         end = t + step * last
         if cubic and end >= 0.0 and end < 1.0:
-            store(out, i, _along_fast(line, k - 1, half, splat(_f4(t)) + ramp() * _f4(step)))
+            store(out, i, _along_fast(line, _MARGIN + k - 1, half, splat(_f4(t)) + ramp() * _f4(step)))
         else:
             low = int(math.floor(min(t, end)))
             taps = int(math.floor(max(t, end))) - low + 2 + 2 * reach
             low -= reach
-            store(out, i, _along_any(line, k + low, half, taps, splat(_f4(t - low)) + ramp() * _f4(step), cubic))
+            store(
+                out, i, _along_any(line, _MARGIN + k + low, half, taps, splat(_f4(t - low)) + ramp() * _f4(step), cubic)
+            )
 
 
 @compiled()
@@ -304,14 +326,15 @@ def sample_row(c, shape, start, stop, z, dz, y, dy, x, dx, cubic, out, line):
     shape : int64 (3,)
         The volume's sides.
     start, stop : int
-        Voxels of the row, i; the caller has made sure that all taps lie inside the volume.
+        Voxels of the row, i; the caller has made sure that all taps lie inside the volume. The columns beside the last
+        voxel may lie up to half a voxel farther across: taps that are missing there are left out.
     z, dz, y, dy, x, dx : float
         Position of voxel 0 and its change per voxel.
     cubic : bool
     out : float32[::1]
         Row buffer with `TAIL` spare elements; what lies behind `stop` may be overwritten.
     line : float32[::1]
-        Scratch of `line_size(row length)` elements.
+        Scratch of `line_size(row length)` elements, all finite: some are read with weight 0.
     """
     cross_row(c, shape, start, stop, z, dz, y, dy, x, dx, cubic, line)
     along_row(c, shape, start, stop, z, dz, y, dy, x, dx, cubic, out, line)

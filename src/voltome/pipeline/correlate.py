@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome import __version__
-from voltome.errors import InputError
 from voltome.fields import DeformationField, NodeStatus, StrainField
 from voltome.grid import VolumeSource
 
@@ -437,17 +436,3 @@ def peak_memory_bytes() -> int | None:
         return None
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak) if sys.platform == "darwin" else int(peak) * 1024
-
-
-__all__ = [
-    "CorrelateOptions",
-    "InputError",
-    "PairResult",
-    "correlate_pair",
-    "correlate_volumes",
-    "middle_slices",
-    "no_strain",
-    "render_report",
-    "summarise",
-    "write_results",
-]
