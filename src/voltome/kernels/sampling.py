@@ -228,27 +228,22 @@ def _cross_columns(c, shape, column, columns, z, dz, y, dy, cubic, line, half):
     for i in range(0, columns, LANES):
         last = min(columns - i, LANES) - 1
         z0, y0 = z + dz * i, y + dy * i
-        jz, taps_z = _tap_range(z0, dz, last, 0, shape[0] - 1, cubic)
-        jy, taps_y = _tap_range(y0, dy, last, 0, shape[1] - 1, cubic)
-        base = jz * stride_z + jy * stride_y + column + i
-        if cubic and taps_z == 4 and taps_y == 4 and jz <= fast_z and jy <= fast_y:
-            _across_fast(
-                c,
-                base,
-                stride_y,
-                stride_z,
-                _f4(y0 - jy - 1),
-                _f4(dy),
-                _f4(z0 - jz - 1),
-                _f4(dz),
-                line,
-                _MARGIN + i,
-                half,
-            )
+        fz, fy = math.floor(z0), math.floor(y0)
+        tz, ty = z0 - fz, y0 - fy
+        jz, jy = int(fz) - 1, int(fy) - 1
+        end_z, end_y = tz + dz * last, ty + dy * last
+        stays = end_z >= 0.0 and end_z < 1.0 and end_y >= 0.0 and end_y < 1.0
+        if cubic and stays and jz >= 0 and jz <= fast_z and jy >= 0 and jy <= fast_y:
+            base = jz * stride_z + jy * stride_y + column + i
+            at = _MARGIN + i
+            _across_fast(c, base, stride_y, stride_z, _f4(ty), _f4(dy), _f4(tz), _f4(dz), line, at, half)
         else:
-            ty, tz = _f4(y0 - jy), _f4(z0 - jz)
+            jz, taps_z = _tap_range(z0, dz, last, 0, shape[0] - 1, cubic)
+            jy, taps_y = _tap_range(y0, dy, last, 0, shape[1] - 1, cubic)
+            base = jz * stride_z + jy * stride_y + column + i
+            uz, uy = _f4(z0 - jz), _f4(y0 - jy)
             _across_any(
-                c, base, stride_y, stride_z, taps_y, taps_z, ty, _f4(dy), tz, _f4(dz), cubic, line, _MARGIN + i, half
+                c, base, stride_y, stride_z, taps_y, taps_z, uy, _f4(dy), uz, _f4(dz), cubic, line, _MARGIN + i, half
             )
     # A row that is pressed together reads up to twelve columns too many, with weight 0.
     store(line, _MARGIN + columns, splat(_f4(0.0)))
