@@ -122,8 +122,8 @@ def _refused(capfd, arguments):
         ("a.tif", "b.tif", ("--min-coverage", "1.5"), "min_coverage"),
         ("a.tif", "b.tif", ("--max-iterations", "0"), "max_iterations"),
         ("a.tif", "b.tif", ("--grey-low", "9", "--grey-high", "3"), "grey window"),
-        ("a.tif", "b.tif", ("--median-radius", "-1"), "smoothing must be >= 0"),
-        ("a.tif", "b.tif", ("--gaussian-sigma", "-1"), "smoothing must be >= 0"),
+        ("a.tif", "b.tif", ("--median-radius", "-1"), "smoothing must be 0 to 20"),
+        ("a.tif", "b.tif", ("--gaussian-sigma", "-1"), "smoothing must be 0 to 20"),
         ("a.tif", "b.tif", ("--measure", "true"), "--measure"),
     ],
 )  # fmt: skip
@@ -244,7 +244,8 @@ sys.exit(main([*command, "{tmp_path}/second{ending}"]))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-def test_ctrl_c_leaves_nothing_and_comes_soon(environment, tmp_path):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_being_stopped_leaves_nothing_and_comes_soon(environment, tmp_path, sent):
     motion = twin.make_rigid_motion(displacement_vox=(2, 1, -3))
     pair = twin.make_speckle_pair((100, 96, 104), motion, noise=0.1)
     out = tmp_path / "results"
@@ -265,7 +266,7 @@ sys.exit(main({command}))
         time.sleep(0.01)
     time.sleep(3.0)  # into the correlation, which takes longer than that
     start = time.perf_counter()
-    job.send_signal(signal.SIGINT)
+    job.send_signal(sent)
     out_text, err = job.communicate(timeout=120)
     assert (job.returncode, out_text) == (130, b"")
     assert err.splitlines()[-1] == b"stopped: nothing was left half-written"

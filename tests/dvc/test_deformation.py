@@ -163,3 +163,29 @@ def test_progress_counts_blocks(pair, field):
     seen = []
     dvc.deform_volume(pair.reference, field, on_progress=lambda *report: seen.append(report))
     assert seen == [(1, 1)]
+
+
+@pytest.mark.parametrize(
+    ("phi", "said"),
+    [(np.diag([0.0, 0.0, 0.0, 1.0]), "det F"), (np.diag([-1.0, 1.0, 1.0, 1.0]), "det F"), (None, "ten volumes")],
+)
+def test_an_impossible_phi_deforms_nothing(phi, said) -> None:
+    if phi is None:
+        phi = np.eye(4)
+        phi[0, 3] = 1e300
+    field = DeformationField.from_phi(np.array([[10.0, 10.0, 10.0]]), phi[None])
+    with pytest.raises(InputError, match=said):
+        dvc.deform_volume(np.ones((20, 21, 22), dtype=np.float32), field)
+
+
+def test_a_failed_node_is_replaced_by_its_neighbours() -> None:
+    positions, grid_shape = regular_nodes((40, 40, 40), 10)
+    phi = np.tile(np.eye(4), (len(positions), 1, 1))
+    phi[:, 1, 3] = 2.0
+    phi[13, 1, 3] = 9.0
+    status = np.full(len(positions), 2, dtype=np.int32)
+    status[13] = 1
+    field = DeformationField.from_phi(positions, phi, grid_shape=grid_shape).with_values(status=status)
+    ramp = np.broadcast_to(np.arange(40, dtype=np.float32)[None, :, None], (40, 40, 40))
+    inner = (slice(5, 35),) * 3
+    np.testing.assert_allclose(dvc.deform_volume(ramp, field)[inner], ramp[inner] - 2.0, atol=1e-3)

@@ -109,7 +109,7 @@ def test_no_smoothing_is_the_field_itself(field):
 
 @pytest.mark.parametrize("options", [{"median_radius": -1}, {"gaussian_sigma": -0.5}])
 def test_negative_smoothing_is_refused(field, options):
-    with pytest.raises(InputError, match="smoothing must be >= 0"):
+    with pytest.raises(InputError, match="smoothing must be 0 to 20"):
         dvc.smooth_field(field, **options)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from voltome import dvc, twin
-from voltome.dvc.local import DEFAULT_PYRAMID, Level, choose_levels
+from voltome.dvc.levels import DEFAULT_PYRAMID, Level, choose_levels
 from voltome.errors import InputError
 from voltome.fields import DeformationField, NodeStatus, evaluate_affine
 
@@ -58,7 +58,7 @@ def test_affine_motion_is_recovered(affine_pair, affine_result):
     assert error_f < 1e-4
     assert field.zncc.min() > 0.999
     assert affine_result.registration.status == NodeStatus.CONVERGED
-    assert affine_result.suspects == {"low_zncc": 0, "residual": 0, "outlier": 0, "jump": 0}
+    assert affine_result.suspects == {"low_zncc": 0, "residual": 0, "outlier": 0, "jump": 0, "edge": 0}
 
 
 def test_windows_that_leave_the_deformed_volume_stay_right(affine_pair):
@@ -307,3 +307,14 @@ def test_evaluate_affine_recentres_a_registration(affine_pair):
     np.testing.assert_allclose(
         evaluate_affine(phi, centre, nodes), twin.true_field(affine_pair.field, nodes).phi, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("options", [{"node_spacing_vox": 16.5}, {"node_spacing_vox": 16, "half_window_vox": 10.7}])
+def test_lengths_that_are_no_whole_numbers_are_refused(options) -> None:
+    volume = np.random.default_rng(0).random((40, 41, 42))
+    with pytest.raises(InputError, match="whole number"):
+        dvc.correlate_local(volume, volume, **options)
+
+
+def test_the_room_lists_its_functions() -> None:
+    assert {"correlate_local", "register_affine", "compute_strain"} <= set(dir(dvc))

@@ -22,6 +22,7 @@ def results():
     out.status[:] = NodeStatus.CONVERGED
     out.zncc[:], out.residual_variance[:] = 0.98, 0.04
     out.jump_vox[:], out.jump_sd_vox[:] = 0.02, 0.01
+    out.grey_sd[:] = 1.0
     return out
 
 
@@ -32,13 +33,13 @@ def test_a_strong_smooth_strain_is_not_suspect(results):
 @pytest.mark.parametrize(
     ("member", "value", "reason"),
     [("zncc", 0.3, "low_zncc"), ("zncc", np.nan, "low_zncc"), ("residual_variance", 0.2, "residual"),
-     ("jump_vox", 0.5, "jump")],
+     ("jump_vox", 0.5, "jump"), ("grey_sd", 5.0, "edge")],
 )  # fmt: skip
 def test_one_bad_node_is_suspect_for_its_own_reason(results, member, value, reason):
     getattr(results, member)[17] = value
     suspicion = find_suspects(POSITIONS, results)
     assert np.flatnonzero(suspicion.any).tolist() == [17]
-    assert suspicion.count() == {"low_zncc": 0, "residual": 0, "outlier": 0, "jump": 0} | {reason: 1}
+    assert suspicion.count() == {"low_zncc": 0, "residual": 0, "outlier": 0, "jump": 0, "edge": 0} | {reason: 1}
 
 
 def test_a_jump_within_its_noise_is_not_suspect(results):
@@ -48,6 +49,11 @@ def test_a_jump_within_its_noise_is_not_suspect(results):
 
 def test_one_displaced_node_is_an_outlier_and_its_neighbours_are_not(results):
     results.phi[42, 1, 3] += 1.5
+    assert np.flatnonzero(find_outliers(POSITIONS, results.phi, results.status == 2)).tolist() == [42]
+
+
+def test_a_node_whose_gradient_alone_disagrees_is_an_outlier(results):
+    results.phi[42, 0, 0] += 0.3
     assert np.flatnonzero(find_outliers(POSITIONS, results.phi, results.status == 2)).tolist() == [42]
 
 

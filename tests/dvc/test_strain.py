@@ -140,7 +140,7 @@ def test_measured_is_the_fraction_of_nodes_that_may_be_believed():
 @pytest.mark.parametrize(
     ("options", "rule"),
     [({"measure": "true"}, "strain measure must be one of small, green-lagrange, hencky"),
-     ({"gradient": "q20"}, "strain gradient must be one of geers, q8"), ({"radius": 0.5}, "radius must be >= 1")],
+     ({"gradient": "q20"}, "strain gradient must be one of geers, q8"), ({"radius": 0.5}, "radius must be 1 to 10")],
 )  # fmt: skip
 def test_unknown_options_are_refused(options, rule):
     with pytest.raises(InputError, match=rule):

@@ -165,3 +165,12 @@ def test_a_link_keeps_pointing_to_what_is_replaced(tmp_path):
     assert names(tmp_path / "folder") == ["summary.json"]
     assert names(tmp_path) == ["file", "file_link", "folder", "folder_link"]
     assert (tmp_path / "folder_link").is_symlink()
+
+
+@pytest.mark.parametrize("name", [".", "./", ".."])
+def test_the_folder_one_stands_in_is_no_output(tmp_path, monkeypatch, name) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(InputError, match="folder of its own"), staged_directory(name):
+        pass
+    assert not list((tmp_path / "here").iterdir())

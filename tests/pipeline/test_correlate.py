@@ -52,7 +52,7 @@ def test_the_summary_tells_what_became_of_every_node(masked):
     assert nodes["converged"] == 18 == nodes["by_status"]["2"]
     assert nodes["trusted"] + nodes["suspect"] == nodes["converged"]
     assert nodes["filled"] == nodes["suspect"]  # masked nodes are not filled
-    assert set(nodes["suspect_by_reason"]) == {"low_zncc", "residual", "outlier", "jump"}
+    assert set(nodes["suspect_by_reason"]) == {"low_zncc", "residual", "outlier", "jump", "edge"}
     assert json.loads((out / "summary.json").read_text()) == summary
 
 

@@ -111,7 +111,7 @@ def test_a_field_of_one_node_renders(case: Any, grid_shape: tuple[int, int, int]
         filtered=one.with_values(grid_shape=grid_shape),
         strain=replace(small.strain, grid_shape=grid_shape),
     )
-    assert "Of 1 node, 1 lies inside" in " ".join(Page(small.render(voxel_size_m=1e-6)).text.split())
+    assert "Of 1 node, 1 has enough" in " ".join(Page(small.render(voxel_size_m=1e-6)).text.split())
 
 
 def test_strain_of_nan_alone_renders_with_a_warning(case: Any) -> None:

@@ -42,7 +42,12 @@ def correlate(
     ] = None,
     mask: Annotated[
         str | None,
-        typer.Option("--mask", metavar="VOLUME", help="Volume, not 0 where the reference counts.", show_default=False),
+        typer.Option(
+            "--mask",
+            metavar="VOLUME",
+            help="Weight of each voxel of REF, 0 to 1.",
+            show_default=False,
+        ),
     ] = None,
     initial_phi: Annotated[
         Path | None,

@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         Exit code: 0 done, 1 a bug, 2 something the user can mend, 130 stopped by Ctrl-C.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    _prepare_process()
     try:
         # Outside its standalone mode Typer raises its usage errors and returns the code of an early exit.
         code = app(given or ["--help"], prog_name="voltome", standalone_mode=False) or DONE
@@ -44,6 +48,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BaseException as error:
         return end_with(error)
     return _say("stopped: nothing was left half-written", STOPPED) if code == STOPPED else int(code)
+
+
+def _prepare_process() -> None:
+    """End on SIGTERM as on Ctrl-C, so that nothing is left half-written; say any file name in any locale."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
 
 
 def end_with(error: BaseException) -> int:

@@ -20,6 +20,11 @@ def print_summary(summary: Mapping[str, Any], out: Path, *, quiet: bool = False)
         Folder of the results.
     quiet : bool
         Print nothing.
+
+    Returns
+    -------
+    None
+        The lines are on standard output.
     """
     if quiet:
         return
@@ -37,6 +42,11 @@ def print_written(out: str | Path, *, quiet: bool = False) -> None:
     out : str or Path
     quiet : bool
         Print nothing.
+
+    Returns
+    -------
+    None
+        The lines are on standard output.
     """
     if not quiet:
         typer.echo(f"wrote {out}")

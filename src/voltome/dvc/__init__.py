@@ -61,3 +61,7 @@ def __getattr__(name: str) -> object:
     if name in _WHERE:
         return getattr(importlib.import_module(f"voltome.dvc.{_WHERE[name]}"), name)
     raise AttributeError(f"module 'voltome.dvc' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -54,12 +54,33 @@ class ReducedVolume:
 
 
 def reduce_volume(source: VolumeSource, factor: int) -> VolumeSource:
-    """The volume itself for a factor of 1, else its block means."""
+    """The volume itself for a factor of 1, else its block means.
+
+    Parameters
+    ----------
+    source : VolumeSource
+    factor : int
+        Voxels along the side of a block.
+
+    Returns
+    -------
+    VolumeSource
+    """
     return source if factor == 1 else ReducedVolume(source, factor)
 
 
 def check_pair(reference: VolumeSource, deformed: VolumeSource, mask: VolumeSource | None = None) -> None:
     """Rules that two volumes and a mask have to keep.
+
+    Parameters
+    ----------
+    reference, deformed : VolumeSource
+    mask : VolumeSource, optional
+
+    Returns
+    -------
+    None
+        They fit together when this returns.
 
     Raises
     ------
@@ -88,6 +109,18 @@ def check_pair(reference: VolumeSource, deformed: VolumeSource, mask: VolumeSour
 def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: VolumeSource | None = None) -> GreyScale:
     """Mean and standard deviation of a volume from up to 64 of its planes.
 
+    Parameters
+    ----------
+    source : VolumeSource
+    name : str
+        What an error message calls the volume.
+    mask : VolumeSource, optional
+        Voxels where it is 0 do not count.
+
+    Returns
+    -------
+    GreyScale
+
     Raises
     ------
     InputError
@@ -115,7 +148,19 @@ def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: Volu
 
 
 def run_slabs(pool: ThreadPoolExecutor, work: Callable[[int, int], None], size: int) -> None:
-    """Call work(first, stop) on slabs of 0..size in the pool's threads."""
+    """Call work(first, stop) on slabs of 0..size in the pool's threads.
+
+    Parameters
+    ----------
+    pool : ThreadPoolExecutor
+    work : callable
+    size : int
+
+    Returns
+    -------
+    None
+        All slabs are done when this returns; an error of one of them is raised.
+    """
     slab = max(8, -(-size // 16))
     for done in [pool.submit(work, first, min(first + slab, size)) for first in range(0, size, slab)]:
         done.result()
@@ -158,7 +203,20 @@ def _continue_volume(block: NDArray[np.float32], before: int, after: int) -> Non
 
 
 def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64]) -> Reference:
-    """Gradients of a flat block (see `read_normalised`)."""
+    """Gradients of a flat block.
+
+    Parameters
+    ----------
+    pool : ThreadPoolExecutor
+    grey : (n + TAIL,) float32
+        As `read_normalised` gives it.
+    shape : (3,) int64
+
+    Returns
+    -------
+    Reference
+        16 bytes a voxel.
+    """
     n = int(np.prod(shape))
     gz, gy, gx = (np.zeros(n + TAIL, dtype=np.float32) for _ in range(3))
     volume = grey[:n].reshape(shape)
@@ -168,7 +226,20 @@ def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape
 
 
 def prefilter(pool: ThreadPoolExecutor, flat: NDArray[np.float32], shape: NDArray[np.int64]) -> None:
-    """Turn a flat block into cubic B-spline coefficients, in place."""
+    """Turn a flat block into cubic B-spline coefficients, in place.
+
+    Parameters
+    ----------
+    pool : ThreadPoolExecutor
+    flat : (n + TAIL,) float32
+        As `read_normalised` gives it.
+    shape : (3,) int64
+
+    Returns
+    -------
+    None
+        `flat` holds the coefficients.
+    """
     volume = flat[: int(np.prod(shape))].reshape(shape)
     run_slabs(pool, lambda first, stop: filters.prefilter_planes(volume, first, stop), int(shape[0]))
     run_slabs(pool, lambda first, stop: filters.prefilter_z(volume, first, stop), int(shape[1]))
@@ -184,7 +255,24 @@ def prepare_deformed(
     volume_shape: tuple[int, ...],
     cubic: bool,
 ) -> Deformed:
-    """Spline coefficients and limits of a block of the deformed volume that begins at `start`."""
+    """Spline coefficients and limits of a block of the deformed volume.
+
+    Parameters
+    ----------
+    pool : ThreadPoolExecutor
+    samples : (n + TAIL,) float32
+        As `read_normalised` gives it; turned into coefficients in place if `cubic`.
+    start, shape : (3,) int64
+        The block's first corner in the volume, and its sides.
+    reference_start : (3,) int64
+        First corner of the reference's block.
+    volume_shape : tuple of int
+    cubic : bool
+
+    Returns
+    -------
+    Deformed
+    """
     if cubic:
         prefilter(pool, samples, shape)
     reach = filters.SPLINE_REACH if cubic else 1

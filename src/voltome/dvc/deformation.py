@@ -19,6 +19,7 @@ from voltome.kernels.sampling import TAIL
 
 _BLOCK = 192
 _EDGE_VOX = 0.5
+_LEAST_DETERMINANT = 0.01
 
 
 class DeformedVolume:
@@ -40,7 +41,7 @@ class DeformedVolume:
     ) -> None:
         if interpolation not in ("cubic", "linear"):
             raise InputError(f"interpolation must be cubic or linear (got {interpolation!r}): choose one of them")
-        _check_field(field)
+        _check_field(field, source.shape)
         self.source = source
         self.shape = source.shape
         self.dtype = np.dtype(np.float32)
@@ -111,6 +112,7 @@ class DeformedVolume:
 def _regular_grid(field: DeformationField, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """F - I and u on a regular grid, its first node and its spacing; scattered nodes are interpolated onto a grid."""
     spacing = field.node_spacing_vox
+    field = _complete_field(field)
     if field.grid_shape is not None and spacing is not None:
         phi, grid_shape, origin = field.phi, field.grid_shape, field.positions_vox[0]
     else:
@@ -126,13 +128,47 @@ def _regular_grid(field: DeformationField, shape: tuple[int, ...]) -> tuple[Floa
     return np.ascontiguousarray(out.reshape(*grid_shape, 3, 4)), np.asarray(origin, dtype=np.float64), spacing
 
 
-def _check_field(field: DeformationField) -> None:
-    if not np.isfinite(field.phi).all(axis=(1, 2)).any():
+def _complete_field(field: DeformationField) -> DeformationField:
+    """The field with nodes that failed replaced by their measured or filled neighbours; NaN stays NaN."""
+    finite = np.isfinite(field.phi).all(axis=(1, 2))
+    use = np.asarray(finite & (field.converged | (field.filled == 1)))
+    failed = finite & ~use
+    if not use.any() or not failed.any():
+        return field
+    phi = field.phi.copy()
+    phi[failed] = interpolate_field(field, field.positions_vox[failed], use=use)
+    return field.with_values(phi=phi)
+
+
+def _check_field(field: DeformationField, shape: tuple[int, ...]) -> None:
+    """Rules for a field that is to deform a volume."""
+    finite = np.isfinite(field.phi).all(axis=(1, 2))
+    if not finite.any():
         raise InputError("the field holds no finite Phi (0 nodes): correlate first, or fill the field")
+    phi = _complete_field(field).phi[finite]
+    far = np.abs(phi[:, :3, 3]).max()
+    if far > 10.0 * max(shape):
+        raise InputError(f"Phi must not move a node by more than ten volumes (got {far:g} voxels): check the table")
+    determinant = np.linalg.det(phi[:, :3, :3])
+    if not (determinant.min() > _LEAST_DETERMINANT and determinant.max() < 1.0 / _LEAST_DETERMINANT):
+        raise InputError(
+            f"det F of each node must be {_LEAST_DETERMINANT:g} to {1 / _LEAST_DETERMINANT:g} (got "
+            f"{determinant.min():g} to {determinant.max():g}): check the table"
+        )
 
 
 def iterate_blocks(shape: tuple[int, ...], side: int = _BLOCK) -> Iterator[Block]:
-    """Blocks of at most side^3 voxels that cover a volume, x fastest."""
+    """Blocks of at most side^3 voxels that cover a volume, x fastest.
+
+    Parameters
+    ----------
+    shape : tuple of int
+    side : int
+
+    Returns
+    -------
+    iterator of Block
+    """
     z, y, x = ([slice(a, min(a + side, n)) for a in range(0, n, side)] for n in shape)
     return ((a, b, c) for a in z for b in y for c in x)
 
@@ -210,6 +246,20 @@ def open_residual(
     pool: ThreadPoolExecutor,
 ) -> ResidualVolume:
     """Residual of a pair as a volume that is computed while it is read; see `subtract_deformed`.
+
+    Parameters
+    ----------
+    reference, deformed : VolumeSource
+    field : DeformationField
+        Phi from reference to deformed.
+    interpolation : str
+        "cubic" or "linear".
+    pool : ThreadPoolExecutor
+        Has to live as long as the volume is read.
+
+    Returns
+    -------
+    ResidualVolume
 
     Raises
     ------

@@ -9,6 +9,8 @@ from voltome.dvc.interpolation import interpolate_field
 from voltome.errors import InputError
 from voltome.fields import DeformationField, FloatArray, NodeStatus
 
+_WIDEST = 20
+
 
 def fill_field(
     field: DeformationField, *, neighbours: int = 8, replace: NDArray[np.bool_] | None = None
@@ -101,14 +103,20 @@ def check_smoothing(median_radius: int, gaussian_sigma: float) -> None:
     gaussian_sigma : float
         Both in nodes, 0 for none.
 
+    Returns
+    -------
+    None
+        Both can be used when this returns.
+
     Raises
     ------
     InputError
-        If one is negative.
+        If one is negative, not finite or absurdly wide.
     """
-    if median_radius < 0 or gaussian_sigma < 0:
+    if not (0 <= median_radius <= _WIDEST and 0 <= gaussian_sigma <= _WIDEST):
         raise InputError(
-            f"smoothing must be >= 0 (got median {median_radius}, Gaussian {gaussian_sigma}): use 0 for none"
+            f"smoothing must be 0 to {_WIDEST} nodes wide (got median {median_radius}, Gaussian {gaussian_sigma}): "
+            f"use 0 for none"
         )
 
 

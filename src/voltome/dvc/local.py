@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from voltome.dvc.blocks import check_pair, measure_grey_scale, reduce_volume
 from voltome.dvc.interpolation import interpolate_field
+from voltome.dvc.levels import Level, choose_levels, choose_reductions, whole_number
 from voltome.dvc.nodes import NodeResults, NodeRules, Pair, correlate_nodes
 from voltome.dvc.quality import MIN_ZNCC, find_outliers, find_suspects
 from voltome.dvc.registration import Registration, register_affine
@@ -23,20 +23,8 @@ from voltome.grid import VolumeSource, regular_nodes
 
 Progress = Callable[[str, int, int], None]
 
-DEFAULT_PYRAMID = (100, 70, 35)
-"""The paper's node spacings (10.1039/D5EB00193E)."""
-
-_SMALLEST_REDUCED_WINDOW = 16
 _RETRIES = 20
 _NEW_START_VOX = 0.5
-
-
-@dataclass(frozen=True)
-class Level:
-    """One level of the pyramid."""
-
-    node_spacing_vox: int
-    half_window_vox: int
 
 
 @dataclass(frozen=True)
@@ -54,7 +42,7 @@ class LocalCorrelation:
     skipped_levels : tuple of int
         Spacings of the default pyramid that do not fit the volume.
     suspects : dict of int
-        Suspect nodes by reason: "low_zncc", "residual", "outlier", "jump".
+        Suspect nodes by reason: "low_zncc", "residual", "outlier", "jump", "edge".
     coverage : (N,) float64
         Part of each window (as far as it lies in the reference) that took part.
     seconds : dict of float
@@ -149,6 +137,8 @@ def correlate_local(
     >>> bool(np.abs(np.median(result.field.displacement_vox, axis=0) - [0, 0, 2]).max() < 0.01)
     True
     """
+    node_spacing_vox = whole_number("node_spacing_vox", node_spacing_vox)
+    half_window_vox = whole_number("half_window_vox", half_window_vox)
     check_pair(reference, deformed, mask)
     _check_options(interpolation, min_coverage, max_iterations, grey_window)
     levels, skipped = choose_levels(reference.shape, node_spacing_vox, half_window_vox, pyramid)
@@ -219,82 +209,6 @@ def _check_options(
         raise InputError(f"the grey window's low must be below its high (got {grey_window}): swap or widen them")
 
 
-def choose_levels(
-    shape: tuple[int, ...],
-    node_spacing_vox: int | None,
-    half_window_vox: int | None,
-    pyramid: tuple[int, ...] | None,
-) -> tuple[tuple[Level, ...], tuple[int, ...]]:
-    """Levels of the pyramid that fit a volume, and the default spacings that do not.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    node_spacing_vox, half_window_vox, pyramid
-        As in `correlate_local`.
-
-    Returns
-    -------
-    levels : tuple of Level
-    skipped : tuple of int
-
-    Raises
-    ------
-    InputError
-        If a requested level does not fit, spacings do not decrease, or the last one contradicts `node_spacing_vox`.
-
-    Examples
-    --------
-    >>> choose_levels((150, 200, 200), None, None, None)
-    ((Level(node_spacing_vox=70, half_window_vox=70), Level(node_spacing_vox=35, half_window_vox=35)), (100,))
-    """
-    requested = pyramid if pyramid else ((node_spacing_vox,) if node_spacing_vox is not None else None)
-    spacings = requested or DEFAULT_PYRAMID
-    if any(b >= a for a, b in pairwise(spacings)):
-        raise InputError(f"the pyramid's spacings must decrease (got {','.join(map(str, spacings))}): sort them")
-    if node_spacing_vox is not None and spacings[-1] != node_spacing_vox:
-        raise InputError(
-            f"the pyramid must end in the node spacing {node_spacing_vox} (got {','.join(map(str, spacings))}): "
-            f"leave out one of the two"
-        )
-    levels, skipped = [], []
-    for spacing in spacings:
-        half = half_window_vox if half_window_vox is not None and spacing == spacings[-1] else spacing
-        problem = _level_problem(shape, spacing, half)
-        if problem is None:
-            levels.append(Level(spacing, half))
-        elif requested is None and spacing != spacings[-1]:
-            skipped.append(spacing)
-        else:
-            raise InputError(problem)
-    return tuple(levels), tuple(skipped)
-
-
-def _level_problem(shape: tuple[int, ...], spacing: int, half_window: int) -> str | None:
-    if spacing < 1:
-        return f"node spacing must be >= 1 voxel (got {spacing}): give a whole number such as 35"
-    if half_window < 4:
-        return f"half window must be >= 4 voxels (got {half_window}): widen the window"
-    if 2 * half_window + 1 > min(shape):
-        return (
-            f"the window of 2 x {half_window} + 1 voxels must fit the volume of shape {tuple(shape)}: give a smaller "
-            f"half window or node spacing"
-        )
-    if spacing >= min(shape):
-        return f"node spacing must be below the shortest side of {tuple(shape)} (got {spacing}): give a smaller one"
-    return None
-
-
-def _reductions(half_window: int, last: bool) -> list[int]:
-    """Resolutions of a level: as coarse as the window allows; the last level ends at full resolution."""
-    factor = 1
-    while half_window // (2 * factor) >= _SMALLEST_REDUCED_WINDOW:
-        factor *= 2
-    if not last:
-        return [factor]
-    return [2, 1] if factor > 1 else [1]
-
-
 def _run_level(
     pair: Pair,
     level: Level,
@@ -310,7 +224,7 @@ def _run_level(
     """Work one level at its resolutions, each starting from the one before."""
     phi = predict_phi(start, positions)
     results = NodeResults.start(phi)
-    for factor in _reductions(level.half_window_vox, last):
+    for factor in choose_reductions(level.half_window_vox, last):
         stage = name if factor == 1 else f"{name}, voxels of {factor}"
         report = None if on_progress is None else (lambda done, total, s=stage: on_progress(s, done, total))
         stage_rules = replace(rules, half_window_vox=round(level.half_window_vox / factor))
@@ -324,7 +238,18 @@ def _run_level(
 
 
 def predict_phi(start: DeformationField, positions: NDArray[np.int64]) -> FloatArray:
-    """Phi of a start at new nodes: one affine re-centred, or a field interpolated from its trusted nodes."""
+    """Phi of a start at new nodes: one affine re-centred, or a field interpolated from its trusted nodes.
+
+    Parameters
+    ----------
+    start : DeformationField
+        One node, or a field.
+    positions : (N, 3) int64
+
+    Returns
+    -------
+    (N, 4, 4) float64
+    """
     if len(start) == 1:
         return evaluate_affine(start.phi[0], start.positions_vox[0], positions)
     finite = np.asarray(np.isfinite(start.phi).all(axis=(1, 2)))
@@ -417,7 +342,20 @@ def build_field(
     grid_shape: tuple[int, int, int] | None = None,
     suspect: NDArray[np.bool_],
 ) -> DeformationField:
-    """Deformation field from node results; Phi of a masked or failed node is NaN only where it was never worked."""
+    """Deformation field from node results.
+
+    Parameters
+    ----------
+    positions : (N, 3) int64
+    results : NodeResults
+    grid_shape : tuple of int, optional
+    suspect : (N,) bool
+
+    Returns
+    -------
+    DeformationField
+        A masked or failed node keeps the last Phi that was tried.
+    """
     return DeformationField(
         positions_vox=positions.astype(np.float64),
         phi=results.phi,

@@ -54,7 +54,8 @@ class NodeRules:
 
 @dataclass
 class NodeResults:
-    """Per node: what the kernels found. `residual_variance` is that of the normalised grey residual per voxel;
+    """Per node: what the kernels found. `residual_variance` is that of the normalised grey residual per voxel,
+    `grey_sd` the standard deviation of the window's normalised grey values;
     `jump_vox` the largest displacement step found inside the window and `jump_sd_vox` its standard deviation."""
 
     phi: FloatArray
@@ -65,6 +66,7 @@ class NodeResults:
     coverage: FloatArray
     covariance: NDArray[np.float32]
     residual_variance: FloatArray
+    grey_sd: FloatArray
     jump_vox: FloatArray
     jump_sd_vox: FloatArray
 
@@ -78,7 +80,7 @@ class NodeResults:
     @classmethod
     def start(cls, phi: FloatArray) -> NodeResults:
         n = len(phi)
-        nothing = [np.full(n, np.nan) for _ in range(6)]
+        nothing = [np.full(n, np.nan) for _ in range(7)]
         return cls(
             phi=np.array(phi, dtype=np.float64),
             status=np.zeros(n, dtype=np.int32),
@@ -88,8 +90,9 @@ class NodeResults:
             coverage=nothing[2],
             covariance=np.full((n, 12, 12), np.nan, dtype=np.float32),
             residual_variance=nothing[3],
-            jump_vox=nothing[4],
-            jump_sd_vox=nothing[5],
+            grey_sd=nothing[4],
+            jump_vox=nothing[5],
+            jump_sd_vox=nothing[6],
         )
 
 
@@ -233,7 +236,7 @@ def _reference_weights(pair: Pair, box: _Box, grey: NDArray[np.float32]) -> NDAr
         return _NO_WEIGHTS
     weights = np.zeros(grey.size, dtype=np.float32)
     inner = weights[: grey.size - TAIL]
-    inner[:] = 1.0 if pair.mask is None else np.clip(pair.mask[block], 0, 1).ravel()
+    inner[:] = 1.0 if pair.mask is None else np.clip(np.nan_to_num(pair.mask[block]), 0, 1).ravel()
     refuse_nan("reference", missing[: inner.size] & (inner > 0), size)
     if pair.grey_window is not None:
         bounds = (np.asarray(pair.grey_window) - pair.reference_scale.offset) * pair.reference_scale.scale
@@ -246,7 +249,27 @@ def _reference_weights(pair: Pair, box: _Box, grey: NDArray[np.float32]) -> NDAr
 
 
 def refuse_nan(name: str, missing: NDArray[np.bool_], size: NDArray[np.int64]) -> None:
-    """Raise the error for voxels without a grey value where one is needed."""
+    """Raise the error for voxels without a grey value where one is needed.
+
+    Parameters
+    ----------
+    name : str
+        What the message calls the volume.
+    missing : bool array
+        Voxels that are needed and missing.
+    size : (3,) int64
+        Shape of their block.
+
+    Returns
+    -------
+    None
+        Nothing is missing when this returns.
+
+    Raises
+    ------
+    InputError
+        If any voxel is missing.
+    """
     if missing.any():
         raise InputError(
             f"the {name} volume holds NaN or infinity at {int(missing.sum())} voxels of a block of "
@@ -268,7 +291,17 @@ def _deformed_weights(pair: Pair, box: _Box, samples: NDArray[np.float32]) -> ND
 
 
 def grow(region: NDArray[np.bool_], reach: int) -> NDArray[np.bool_]:
-    """A region and all voxels within a cube of `reach` voxels around it."""
+    """A region and all voxels within a cube of `reach` voxels around it.
+
+    Parameters
+    ----------
+    region : (z, y, x) bool
+    reach : int
+
+    Returns
+    -------
+    (z, y, x) bool
+    """
     from scipy.ndimage import maximum_filter
 
     out: NDArray[np.bool_] = maximum_filter(region, 2 * reach + 1, mode="constant")
@@ -383,12 +416,23 @@ def _work_batch(
         chosen = batch[worked]
         variance = residual_variance(numbers[worked])
         results.covariance[chosen] = variance[:, None, None] * np.linalg.pinv(hessian[worked], hermitian=True)
-        results.residual_variance[chosen] = variance
+        results.residual_variance[chosen], results.grey_sd[chosen] = variance, numbers[worked, 4]
         results.jump_vox[chosen], results.jump_sd_vox[chosen] = find_jump(cells[worked], variance)
 
 
 def residual_variance(numbers: FloatArray) -> FloatArray:
-    """Variance of the grey residual per voxel, (N,), from the kernel's numbers (see `gauss_newton.correlate_nodes`)."""
+    """Variance of the grey residual per voxel.
+
+    Parameters
+    ----------
+    numbers : (N, 6) float64
+        The kernel's, see `gauss_newton.correlate_nodes`.
+
+    Returns
+    -------
+    (N,) float64
+        In squared normalised grey values; 0 where rounding brings the ZNCC above 1.
+    """
     zncc, sd, weight = numbers[:, 0], numbers[:, 4], numbers[:, 5]
     unlike = np.maximum(1.0 - zncc, 0.0)  # rounding may bring the ZNCC above 1
     out: FloatArray = 2.0 * unlike * sd**2 * weight / np.maximum(weight - 14.0, 1.0)

@@ -16,10 +16,12 @@ MIN_ZNCC = 0.5
 _NEIGHBOURS = 26
 _OUTLIER_SCALE = 5.0
 _OUTLIER_FLOOR_VOX = 0.25
+_OUTLIER_FLOOR_F = 0.05
 _JUMP_USUAL = 3.2
 _JUMP_SCALE = 1.6
 _JUMP_FLOOR_VOX = 0.15
 _RESIDUAL_SCALE = 2.0
+_EDGE_SCALE = 4.0
 _RESIDUAL_FLOOR = 0.01
 
 
@@ -29,18 +31,20 @@ class Suspicion:
 
     `low_zncc`: hardly any correlation. `residual`: twice the grey residual of the typical node, so that something
     other than noise and motion is in the window. `outlier`: not what its neighbours predict. `jump`: a displacement
-    step inside the window.
+    step inside the window. `edge`: four times the contrast of the typical window, so that one strong edge (a silhouette
+    against air, a collector) decides the result and texture hardly counts.
     """
 
     low_zncc: NDArray[np.bool_]
     residual: NDArray[np.bool_]
     outlier: NDArray[np.bool_]
     jump: NDArray[np.bool_]
+    edge: NDArray[np.bool_]
 
     @property
     def any(self) -> NDArray[np.bool_]:
         """Nodes that are suspect for at least one reason."""
-        return self.low_zncc | self.residual | self.outlier | self.jump
+        return self.low_zncc | self.residual | self.outlier | self.jump | self.edge
 
     def count(self) -> dict[str, int]:
         """Suspect nodes by reason."""
@@ -64,6 +68,7 @@ def find_suspects(positions_vox: NDArray[np.number], results: NodeResults, *, mi
     """
     converged = results.status == NodeStatus.CONVERGED
     typical = np.median(results.residual_variance[converged]) if converged.any() else np.nan
+    contrast = np.median(results.grey_sd[converged]) if converged.any() else np.nan
     unexplained = (results.residual_variance > _RESIDUAL_SCALE * typical) & (results.zncc < 1.0 - _RESIDUAL_FLOOR)
     ratio = results.jump_vox / np.maximum(results.jump_sd_vox, 1e-12)
     # Noise that is correlated between voxels, or a strain that varies inside most windows, raises the ratio everywhere.
@@ -74,6 +79,7 @@ def find_suspects(positions_vox: NDArray[np.number], results: NodeResults, *, mi
         residual=converged & unexplained,
         outlier=find_outliers(positions_vox, results.phi, converged),
         jump=converged & jump,
+        edge=converged & (results.grey_sd > _EDGE_SCALE * contrast),
     )
 
 
@@ -81,8 +87,9 @@ def find_outliers(positions_vox: NDArray[np.number], phi: FloatArray, use: NDArr
     """Normalised median test (Westerweel and Scarano 2005, 10.1007/s00348-005-0016-6) on what neighbours predict.
 
     Each of the 26 nearest used nodes predicts a node's displacement by its own affine; the node is an outlier where it
-    differs from the median prediction by more than five times the predictions' own scatter plus a quarter voxel. The
-    affine prediction keeps a strong but smooth strain from looking like an outlier.
+    differs from the median prediction by more than five times the predictions' own scatter plus a quarter voxel, or its
+    F from theirs by more than five times their scatter plus 0.05. The affine prediction keeps a strong but smooth
+    strain from looking like an outlier.
 
     Parameters
     ----------
@@ -110,4 +117,7 @@ def find_outliers(positions_vox: NDArray[np.number], phi: FloatArray, use: NDArr
     middle = np.median(predicted, axis=1)
     scatter = 1.4826 * np.median(np.abs(predicted - middle[:, None, :]), axis=1)
     flags[index] = (np.abs(u - middle) > _OUTLIER_SCALE * scatter + _OUTLIER_FLOOR_VOX).any(axis=1)
+    usual = np.median(f[neighbours], axis=1)
+    scatter = 1.4826 * np.median(np.abs(f[neighbours] - usual[:, None]), axis=1)
+    flags[index] |= (np.abs(f - usual) > _OUTLIER_SCALE * scatter + _OUTLIER_FLOOR_F).any(axis=(1, 2))
     return flags

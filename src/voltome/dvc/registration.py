@@ -161,7 +161,7 @@ def _read_weights(
     weights = np.ones(grey.size, dtype=np.float32)
     inner = weights[: grey.size - TAIL]
     if mask is not None:
-        inner[:] = np.clip(_read_reduced(mask, factor, GreyScale(0.0, 1.0))[: inner.size], 0.0, 1.0)
+        inner[:] = np.clip(np.nan_to_num(_read_reduced(mask, factor, GreyScale(0.0, 1.0))[: inner.size]), 0.0, 1.0)
     missing = ~np.isfinite(grey)
     if missing.any():
         # A reduced voxel of which only a part is masked takes NaN from that part: refuse only what is wholly inside.
@@ -273,7 +273,7 @@ def _refine(pool: ThreadPoolExecutor, level: _Level, start: Registration, factor
         if norm > 0.25 * lever:
             step *= 0.25 * lever / norm
         _apply_step(phi, step)
-        if not 0.05 < np.linalg.det(phi[:, :3]) < 20.0:
+        if not (np.isfinite(phi).all() and 0.05 < np.linalg.det(phi[:, :3]) < 20.0):
             status = NodeStatus.DETERMINANT
             break
         rate = min(norm / previous, 0.95) if iterations > 1 else 0.95

@@ -11,6 +11,7 @@ from voltome.grid import Shape3
 
 MEASURES = ("small", "green-lagrange", "hencky")
 GRADIENTS = ("geers", "q8")
+_MOST_RADIUS = 10.0
 
 
 def compute_strain(
@@ -49,8 +50,8 @@ def compute_strain(
         raise InputError(
             f"strain needs a regular grid with two nodes on each axis (got {field.grid_shape}): take a smaller spacing"
         )
-    if gradient == "geers" and radius < 1.0:
-        raise InputError(f"the Geers radius must be >= 1 node spacing (got {radius}): give 1 or more")
+    if gradient == "geers" and not 1.0 <= radius <= _MOST_RADIUS:
+        raise InputError(f"the Geers radius must be 1 to {_MOST_RADIUS:g} node spacings (got {radius}): give 1 or 2")
     positions, f, measured, grid_shape = (
         _q8_gradient(field, field.grid_shape) if gradient == "q8" else _geers_gradient(field, field.grid_shape, radius)
     )
@@ -82,6 +83,11 @@ def check_strain_options(measure: str, gradient: str) -> None:
         One of `MEASURES`.
     gradient : str
         One of `GRADIENTS`.
+
+    Returns
+    -------
+    None
+        Both are known when this returns.
 
     Raises
     ------
@@ -199,6 +205,6 @@ def _geers_gradient(
 
 def _shifted(grid_shape: Shape3, step: NDArray[np.int64]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
     """Slices of the nodes that have a neighbour at `step`, and of those neighbours."""
-    here = tuple(slice(max(0, -k), n - max(0, k)) for k, n in zip(step, grid_shape, strict=True))
-    other = tuple(slice(max(0, k), n + min(0, k)) for k, n in zip(step, grid_shape, strict=True))
+    here = tuple(slice(max(0, -k), max(0, n - max(0, k))) for k, n in zip(step, grid_shape, strict=True))
+    other = tuple(slice(max(0, k), max(0, n + min(0, k))) for k, n in zip(step, grid_shape, strict=True))
     return here, other

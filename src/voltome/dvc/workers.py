@@ -11,6 +11,15 @@ from voltome.errors import InputError
 def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:
     """Pool of threads; one per core that this process may use by default.
 
+    Parameters
+    ----------
+    threads : int, optional
+
+    Returns
+    -------
+    ThreadPoolExecutor
+        Its `with` block waits for the threads.
+
     Raises
     ------
     InputError

@@ -72,6 +72,11 @@ def write_field_zarr(
     overwrite : bool
         Replace an existing store.
 
+    Returns
+    -------
+    None
+        The store stands when this returns.
+
     Raises
     ------
     InputError

@@ -222,6 +222,11 @@ def write_npy(
         From z = 0 on, together the volume.
     overwrite : bool
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError, ResourceError
@@ -253,6 +258,11 @@ def write_raw(
     voxel_size_m : float or None
     overwrite : bool
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError, ResourceError
@@ -271,6 +281,11 @@ def write_slabs(file: BinaryIO, slabs: Iterable[NDArray[Any]]) -> None:
     ----------
     file : binary file
     slabs : iterable of array
+
+    Returns
+    -------
+    None
+        The file stands when this returns.
     """
     for slab in slabs:
         file.write(_bytes_of(np.ascontiguousarray(slab)))

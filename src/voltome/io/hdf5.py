@@ -209,6 +209,11 @@ def write_hdf5(
     overwrite : bool
         Replace an existing file, unless it holds other datasets.
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError

@@ -39,6 +39,11 @@ def write_phi_tsv(path: str | Path, field: DeformationField, *, overwrite: bool 
     overwrite : bool
         Replace an existing file.
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError

@@ -100,6 +100,8 @@ def staged_directory(
     """
     with _translated(Path(path)):
         path = _behind_links(Path(path))
+        if path.absolute() in (Path.cwd(), *Path.cwd().parents) or not path.name or path.name == "..":
+            raise InputError(f"{path} is the folder you are in, or holds it: give a folder of its own")
         _refuse_directory(path, overwrite, replaces)
         with _made_parents(path):
             part = _hidden_sibling(path, "part")

@@ -25,6 +25,11 @@ def write_strain_tsv(path: str | Path, strain: StrainField, *, overwrite: bool =
     overwrite : bool
         Replace an existing file.
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError

@@ -22,6 +22,11 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
     overwrite : bool
         Replace an existing file.
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError
@@ -43,6 +48,11 @@ def write_json(path: str | Path, values: object, *, overwrite: bool = False) -> 
         As `plain_json` takes it.
     overwrite : bool
         Replace an existing file.
+
+    Returns
+    -------
+    None
+        The file stands when this returns.
 
     Raises
     ------

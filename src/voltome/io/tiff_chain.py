@@ -20,6 +20,11 @@ def check_chain(path: Path) -> None:
     ----------
     path : Path
 
+    Returns
+    -------
+    None
+        The file is whole when this returns.
+
     Raises
     ------
     InputError
@@ -70,6 +75,11 @@ def check_end(path: Path, end: int) -> None:
     path : Path
     end : int
         Byte behind the last voxel.
+
+    Returns
+    -------
+    None
+        The file is whole when this returns.
 
     Raises
     ------

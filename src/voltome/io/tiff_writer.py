@@ -37,6 +37,11 @@ def write_tiff(
         Stored as ImageJ does, in micrometres.
     overwrite : bool
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError, ResourceError
@@ -65,6 +70,11 @@ def write_tiff_folder(
     slabs : iterable of (n, ny, nx) arrays
     voxel_size_m : float or None
     overwrite : bool
+
+    Returns
+    -------
+    None
+        The file stands when this returns.
 
     Raises
     ------

@@ -128,6 +128,11 @@ def write_volume(
     on_progress : callable, optional
         Called with (done, total): slices, or shards of OME-Zarr.
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError

@@ -84,6 +84,11 @@ def check_voxel_size(voxel_size_m: float | None) -> None:
     ----------
     voxel_size_m : float or None
 
+    Returns
+    -------
+    None
+        The size is fine when this returns.
+
     Raises
     ------
     InputError

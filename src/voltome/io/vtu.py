@@ -41,6 +41,11 @@ def write_strain_vtu(
     overwrite : bool
         Replace an existing file.
 
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
     Raises
     ------
     InputError

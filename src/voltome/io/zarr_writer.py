@@ -45,6 +45,11 @@ def write_ome_zarr(
     on_progress : callable, optional
         Called with (done, total) shards.
 
+    Returns
+    -------
+    None
+        The store stands when this returns.
+
     Raises
     ------
     InputError, ResourceError

@@ -20,7 +20,7 @@ def _drop_stale_cache() -> None:
     Numba looks at a function's own file alone, not at those of the functions that it calls, and an upgrade may keep
     both time and size of a file.
     """
-    sources = [path for path in sorted(_FOLDER.glob("*.py")) if path.name not in ("__init__.py", "reference.py")]
+    sources = [path for path in sorted(_FOLDER.glob("*.py")) if not path.name.startswith(("__init__", "reference"))]
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
     stamp = _CACHE / f"kernels-{digest}.stamp"
     if stamp.exists():

@@ -1,7 +1,8 @@
 """The kernels once more, in plain NumPy and float64: what they are meant to compute, and what they are tested against.
 
 Volumes are (z, y, x) arrays instead of flat buffers, a window is worked as a whole instead of row by row, and sums are
-formed from their definitions. In shapes, W is a window's (nz, ny, nx) voxels.
+formed from their definitions. In shapes, W is a window's (nz, ny, nx) voxels. `reference_sampling` holds
+what reads a volume: filters, sampling, warping.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from voltome.kernels import gauss_newton
 from voltome.kernels.gauss_newton import CELLS, Rules
+from voltome.kernels.reference_sampling import blend_displacement as blend_displacement
+from voltome.kernels.reference_sampling import block_mean as block_mean
+from voltome.kernels.reference_sampling import gradient as gradient
+from voltome.kernels.reference_sampling import prefilter as prefilter
+from voltome.kernels.reference_sampling import sample as sample
+from voltome.kernels.reference_sampling import sample_lines as sample_lines
+from voltome.kernels.reference_sampling import sample_row as sample_row
+from voltome.kernels.reference_sampling import warp as warp
 
 Array = NDArray[np.float64]
 
@@ -82,96 +91,36 @@ class NodeResult(NamedTuple):
     cells: Array
 
 
-def prefilter(volume: ArrayLike) -> Array:
-    """Cubic B-spline coefficients (nz, ny, nx) of a volume, mirrored at its ends."""
-    from scipy.ndimage import spline_filter
-
-    return np.asarray(spline_filter(np.asarray(volume, dtype=np.float64), order=3, mode="mirror"))
-
-
-def gradient(f: ArrayLike) -> Array:
-    """Sixth-order central differences (3, nz, ny, nx) of a volume (nz, ny, nx); 0 in a rim of three voxels."""
-    values = np.asarray(f, dtype=np.float64)
-    out = np.zeros((3, *values.shape))
-    inner = (slice(3, -3),) * 3
-    for axis in range(3):
-        for distance, weight in ((1, 3 / 4), (2, -3 / 20), (3, 1 / 60)):
-            difference = np.roll(values, -distance, axis) - np.roll(values, distance, axis)
-            out[axis][inner] += weight * difference[inner]
-    return out
-
-
-def block_mean(volume: ArrayLike, factor: int) -> Array:
-    """Mean over cubes of `factor` voxels, (nz // factor, ...); a remainder at the far ends is left out."""
-    values = np.asarray(volume, dtype=np.float64)
-    nz, ny, nx = (n // factor for n in values.shape)
-    kept = values[: nz * factor, : ny * factor, : nx * factor]
-    return np.asarray(kept.reshape(nz, factor, ny, factor, nx, factor).mean(axis=(1, 3, 5)))
-
-
-def sample(samples: ArrayLike, points: ArrayLike, *, cubic: bool = True) -> Array:
-    """Values (...) at points (..., 3): cubic B-spline of coefficients, or linear between grey values."""
-    from scipy.ndimage import map_coordinates
-
-    coordinates = np.moveaxis(np.asarray(points, dtype=np.float64), -1, 0)
-    order = 3 if cubic else 1
-    values = map_coordinates(np.asarray(samples, np.float64), coordinates, order=order, mode="mirror", prefilter=False)
-    return np.asarray(values)
-
-
-def _tap_weights(fraction: Array, cubic: bool) -> tuple[Array, Array]:
-    """B-spline weights of the taps around positions with a fraction (...), and their derivatives: (..., taps) each."""
-    t, s = fraction, 1.0 - fraction
-    if not cubic:
-        return np.stack([s, t], axis=-1), np.stack([-np.ones_like(t), np.ones_like(t)], axis=-1)
-    weights = [s**3 / 6, 2 / 3 - t**2 + t**3 / 2, 2 / 3 - s**2 + s**3 / 2, t**3 / 6]
-    slopes = [-(s**2) / 2, 1.5 * t**2 - 2 * t, 2 * s - 1.5 * s**2, t**2 / 2]
-    return np.stack(weights, axis=-1), np.stack(slopes, axis=-1)
-
-
-def sample_lines(samples: ArrayLike, points: Array, slope: Array, *, cubic: bool = True) -> Array:
-    """Values (...) at points (..., 3) of lines with one slope (3,) per voxel, in two steps like `sampling.sample_row`.
-
-    First across z and y where the line passes the columns of voxels next to a point, then along x. Each column's value
-    is brought back to the point's z and y to first order: what is left of the climb is, per column, minus half its
-    square times the second derivative, a third of that on a cubic B-spline's average. Steep lines, and those that go
-    against x or far from voxel by voxel, are sampled at their points.
-    """
-    values = np.asarray(samples, dtype=np.float64)
-    dz, dy, dx = slope
-    if not (0.25 < dx < 4.0 and max(abs(dz), abs(dy)) < 0.25 * dx):
-        return sample(values, points, cubic=cubic)
-    climb, taps = slope[:2] / dx, np.arange(-1, 3) if cubic else np.arange(2)
-    x = np.floor(points[..., 2])
-    columns = x[..., None] + taps
-    ahead = columns - points[..., 2:]
-    across = points[..., None, :2] + ahead[..., None] * climb
-    first = np.floor(across)
-    weights, slopes = _tap_weights(across - first, cubic)
-    z, y = np.moveaxis(first[..., None] + taps, -2, 0)
-    index = np.broadcast_arrays(z[..., :, None], y[..., None, :], columns[..., None, None])
-    # beside the last point of a row a column may lie where no tap is left: the outermost values stand in
-    grey = values[tuple(i.astype(np.int64).clip(0, n - 1) for i, n in zip(index, values.shape, strict=True))]
-    wz, wy, sz, sy = weights[..., 0, :], weights[..., 1, :], slopes[..., 0, :], slopes[..., 1, :]
-    level, climb_z, climb_y = (np.einsum("...zy,...z,...y->...", grey, a, b) for a, b in ((wz, wy), (sz, wy), (wz, sy)))
-    along, _ = _tap_weights(points[..., 2] - x, cubic)
-    return np.asarray((along * (level - ahead * (climb_z * climb[0] + climb_y * climb[1]))).sum(axis=-1))
-
-
-def sample_row(
-    samples: ArrayLike, start: int, stop: int, position: Array, slope: Array, *, cubic: bool = True
-) -> Array:
-    """Voxels start..stop of a row at position + slope i, both (3,)."""
-    return sample_lines(samples, position + np.arange(start, stop)[:, None] * slope, slope, cubic=cubic)
-
-
 def image_points(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
-    """Where phi (3, 4) maps a window's voxels, W + (3,), in the deformed block's coordinates."""
+    """Where phi (3, 4) maps a window's voxels, W + (3,), in the deformed block's coordinates.
+
+    Parameters
+    ----------
+    deformed : DeformedVolume
+    window : Window
+    phi : (3, 4) float64
+
+
+    Returns
+    -------
+    W + (3,) float64
+    """
     return np.asarray(window.node + deformed.shift + phi[:, 3] + window.offsets @ phi[:, :3].T)
 
 
 def sample_window(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
-    """The deformed volume at the images of a window's voxels, W; 0 where it cannot be read."""
+    """The deformed volume at the images of a window's voxels, W; 0 where it cannot be read.
+
+    Parameters
+    ----------
+    deformed, window, phi
+        As in `image_points`.
+
+
+    Returns
+    -------
+    W float64
+    """
     points = image_points(deformed, window, phi)
     low, high = deformed.readable.T
     readable = ((points >= low) & (points <= high)).all(axis=-1)
@@ -180,7 +129,19 @@ def sample_window(deformed: DeformedVolume, window: Window, phi: Array) -> Array
 
 
 def window_weights(reference: ReferenceVolume, deformed: DeformedVolume, window: Window, phi: Array) -> Array:
-    """Weights W: the reference's times the nearest in the deformed block; 0 where phi leads out of the volume."""
+    """Weights W: the reference's times the nearest in the deformed block; 0 where phi leads out of the volume.
+
+    Parameters
+    ----------
+    reference : ReferenceVolume
+    deformed, window, phi
+        As in `image_points`.
+
+
+    Returns
+    -------
+    W float64
+    """
     points = image_points(deformed, window, phi)
     low, high = deformed.inside.T
     weights: Array = ((points >= low) & (points <= high)).all(axis=-1).astype(np.float64)
@@ -193,24 +154,67 @@ def window_weights(reference: ReferenceVolume, deformed: DeformedVolume, window:
 
 
 def steepest_descent(reference: ReferenceVolume, window: Window) -> Array:
-    """Derivative of the grey value by the twelve parameters, W + (12,): g_r (Z, Y, X, 1) for r = z, y, x."""
+    """Derivative of the grey value by the twelve parameters, W + (12,): g_r (Z, Y, X, 1) for r = z, y, x.
+
+    Parameters
+    ----------
+    reference : ReferenceVolume
+    window : Window
+
+
+    Returns
+    -------
+    W + (12,) float64
+    """
     lever = np.concatenate([window.offsets, np.ones((*window.offsets.shape[:3], 1))], axis=-1)
     product = np.einsum("rzyx,zyxc->zyxrc", window.cut(reference.gradient), lever)
     return np.asarray(product.reshape(*lever.shape[:3], 12))
 
 
 def hessian_matrix(descent: Array, weights: Array) -> Array:
-    """Gauss-Newton Hessian (12, 12): the sum of w SD SD^T over a window; descent W + (12,), weights W."""
+    """Gauss-Newton Hessian (12, 12): the sum of w SD SD^T over a window; descent W + (12,), weights W.
+
+    Parameters
+    ----------
+    descent : W + (12,) float64
+    weights : W float64
+
+
+    Returns
+    -------
+    (12, 12) float64
+    """
     return np.asarray(np.einsum("zyx,zyxi,zyxj->ij", weights, descent, descent))
 
 
 def weighted_sum(descent: Array, weights: Array, values: Array) -> Array:
-    """The sum (12,) of w SD v over a window; descent W + (12,), weights and values W."""
+    """The sum (12,) of w SD v over a window; descent W + (12,), weights and values W.
+
+    Parameters
+    ----------
+    descent : W + (12,) float64
+    weights, values : W float64
+
+
+    Returns
+    -------
+    (12,) float64
+    """
     return np.asarray(np.einsum("zyx,zyxi,zyx->i", weights, descent, values))
 
 
 def grey_statistics(f: Array, g: Array, weights: Array) -> GreyStatistics:
-    """Statistics of two windows of grey values (W); the ZNCC is 0 where one of them is constant."""
+    """Statistics of two windows of grey values (W); the ZNCC is 0 where one of them is constant.
+
+    Parameters
+    ----------
+    f, g, weights : W float64
+
+
+    Returns
+    -------
+    GreyStatistics
+    """
     mean_f, mean_g = np.average(f, weights=weights), np.average(g, weights=weights)
     sd_f = np.sqrt(np.average((f - mean_f) ** 2, weights=weights))
     sd_g = np.sqrt(np.average((g - mean_g) ** 2, weights=weights))
@@ -220,13 +224,35 @@ def grey_statistics(f: Array, g: Array, weights: Array) -> GreyStatistics:
 
 
 def normalised_residual(f: Array, g: Array, statistics: GreyStatistics) -> Array:
-    """sd_f / sd_g (g - mean g) - (f - mean f), W: free of the gain and offset of g."""
+    """sd_f / sd_g (g - mean g) - (f - mean f), W: free of the gain and offset of g.
+
+    Parameters
+    ----------
+    f, g : W float64
+    statistics : GreyStatistics
+
+
+    Returns
+    -------
+    W float64
+    """
     ratio = statistics.sd_f / statistics.sd_g if statistics.sd_g > 1e-9 else 0.0
     return ratio * (g - statistics.mean_g) - (f - statistics.mean_f)
 
 
 def solve(hessian: Array, rhs: Array) -> Array | None:
-    """Solution (n,) of hessian (n, n) x = rhs; None where it is singular once its diagonal is scaled to one."""
+    """Solution (n,) of hessian (n, n) x = rhs; None where it is singular once its diagonal is scaled to one.
+
+    Parameters
+    ----------
+    hessian : (n, n) float64
+    rhs : (n,) float64
+
+
+    Returns
+    -------
+    (n,) float64 or None
+    """
     diagonal = np.diagonal(hessian)
     if not (diagonal > 0).all():
         return None
@@ -240,12 +266,33 @@ def solve(hessian: Array, rhs: Array) -> Array | None:
 
 
 def homogeneous(rows: ArrayLike) -> Array:
-    """The first three rows (3, 4) or (12,) of an affine map as a 4x4 matrix."""
+    """The first three rows (3, 4) or (12,) of an affine map as a 4x4 matrix.
+
+    Parameters
+    ----------
+    rows : (3, 4) or (12,) array
+
+
+    Returns
+    -------
+    (4, 4) float64
+    """
     return np.vstack([np.asarray(rows, dtype=np.float64).reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
 
 
 def compose_inverse(phi: Array, step: Array) -> Array | None:
-    """phi o (I + step)^-1 for phi (3, 4) and an increment (12,); None where I + step has no inverse."""
+    """phi o (I + step)^-1 for phi (3, 4) and an increment (12,); None where I + step has no inverse.
+
+    Parameters
+    ----------
+    phi : (3, 4) float64
+    step : (12,) float64
+
+
+    Returns
+    -------
+    (3, 4) float64 or None
+    """
     increment = np.eye(4) + homogeneous(step) - np.diag([0.0, 0.0, 0.0, 1.0])
     if not abs(np.linalg.det(increment)) > 1e-6:
         return None
@@ -370,49 +417,3 @@ def correlate_node(
     assert statistics is not None
     numbers[4], numbers[5] = statistics.sd_f, weights.sum()
     return NodeResult(status, phi, numbers, hessian, sum_cells(reference, deformed, window, phi, weights, statistics))
-
-
-def blend_displacement(phi: Array, origin: Array, spacing: Array, points: Array) -> Array:
-    """Displacement (N, 3) at points (N, 3): affine predictions of the eight nodes around, weighted trilinearly.
-
-    phi (Z, Y, X, 3, 4) holds F - I and u at nodes origin + spacing i; outside the grid its outermost nodes hold.
-    """
-    counts = np.array(phi.shape[:3])
-    place = (points - origin) / spacing
-    first = np.floor(np.nan_to_num(place)).astype(np.int64).clip(0, np.maximum(counts - 2, 0))
-    fraction = np.where(counts > 1, (place - first).clip(0.0, 1.0), 0.0)
-    out = np.zeros_like(points)
-    for corner in itertools.product((0, 1), repeat=3):
-        weight = np.where(corner, fraction, 1.0 - fraction).prod(axis=1)[:, None]
-        node = np.minimum(first + corner, counts - 1)
-        p = phi[tuple(node.T)]
-        prediction = p[:, :, 3] + np.einsum("nij,nj->ni", p[:, :, :3], points - origin - node * spacing)
-        out += np.where(weight == 0, 0.0, weight * prediction)  # a NaN node counts only where it has a weight
-    return out
-
-
-def warp(
-    samples: Array,
-    points: Array,
-    limits: Array,
-    phi: Array,
-    origin: Array,
-    spacing: Array,
-    shift: Array,
-    *,
-    inverse: bool = False,
-    cubic: bool = True,
-    fill: float = 0.0,
-) -> Array:
-    """A volume at x + u(x), or with `inverse` at X where X + u(X) = x, for points x (N, 3): `warping.warp_planes`."""
-    if inverse:
-        moved = points
-        for _ in range(100):
-            moved = points - blend_displacement(phi, origin, spacing, moved)
-    else:
-        moved = points + blend_displacement(phi, origin, spacing, points)
-    moved = moved + shift
-    inside = ((moved >= limits[:, 0]) & (moved <= limits[:, 1])).all(axis=1)
-    out = np.full(len(points), float(fill))
-    out[inside] = sample(samples, moved[inside], cubic=cubic)
-    return out

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from voltome import __version__
 from voltome.fields import DeformationField, NodeStatus, StrainField
 from voltome.grid import VolumeSource
+from voltome.pipeline.summary import PairResult, peak_memory_bytes, summarise
 
 if TYPE_CHECKING:
-    from voltome.dvc.local import LocalCorrelation
+    pass
 
 OnProgress = Callable[[str, int, int], None]
 Images = dict[str, tuple[int, NDArray[np.float32]]]
@@ -53,16 +54,6 @@ class CorrelateOptions:
     gaussian_sigma: float = 0.0
     strain_measure: str = "hencky"
     strain_gradient: str = "geers"
-
-
-@dataclass(frozen=True)
-class PairResult:
-    """A correlated pair in memory: what is written and reported."""
-
-    correlation: LocalCorrelation
-    filtered: DeformationField
-    strain: StrainField
-    warnings: tuple[str, ...]
 
 
 def correlate_pair(options: CorrelateOptions, *, on_progress: OnProgress | None = None) -> dict[str, Any]:
@@ -126,7 +117,18 @@ def _without_folder(path: str | Path) -> str:
 
 
 def open_one_mask(options: CorrelateOptions, stack: ExitStack) -> VolumeSource:
-    """The mask as a volume; raw options hold for it only if it is raw too."""
+    """The mask as a volume; raw options hold for it only if it is raw too.
+
+    Parameters
+    ----------
+    options : CorrelateOptions
+    stack : ExitStack
+        Closes the volume.
+
+    Returns
+    -------
+    VolumeSource
+    """
     from voltome.io import open_volume
 
     raw = str(options.mask).endswith((".raw", ".bin", ".vol"))
@@ -199,6 +201,8 @@ def correlate_volumes(
     else:
         warnings.append(f"a grid of {field.grid_shape} nodes has no gradient on every axis: there is no strain")
         strain = no_strain(field, options.strain_measure)
+    if (field.status == NodeStatus.MASKED).all():
+        warnings.append("every window is masked: raise the mask's weights, or lower the minimum coverage")
     if correlation.registration is not None and correlation.registration.status != NodeStatus.CONVERGED:
         warnings.append("the registration of the whole pair did not converge: an initial Phi may help")
     return PairResult(correlation, filtered, strain, tuple(warnings))
@@ -281,78 +285,17 @@ def write_results(
         folder / "field.zarr", field, strain=result.strain, voxel_size_m=voxel_size_m, attributes=attributes
     )
     io.write_strain_vtu(folder / "strain.vtu", result.filtered, result.strain, voxel_size_m=voxel_size_m)
+    summary["seconds"]["writing"] = round(time.perf_counter() - clock, 3)
+    summary["peak_memory_bytes"] = peak_memory_bytes()
     if report:
+        clock = time.perf_counter()
         if on_progress is not None:
             on_progress("report", 0, 1)
         io.write_text(folder / "report.html", render_report(result, volumes, summary, voxel_size_m, truth, threads))
-    summary["seconds"]["writing"] = round(time.perf_counter() - clock, 3)
-    summary["peak_memory_bytes"] = peak_memory_bytes()
+        summary["seconds"]["report"] = round(time.perf_counter() - clock, 3)
+        summary["peak_memory_bytes"] = peak_memory_bytes()
     io.write_json(folder / "summary.json", summary)
     return summary
-
-
-def summarise(
-    result: PairResult, parameters: Mapping[str, Any], *, voxel_size_m: float | None = None
-) -> dict[str, Any]:
-    """Numbers of a correlated pair, as in summary.json.
-
-    Parameters
-    ----------
-    result : PairResult
-    parameters : mapping
-    voxel_size_m : float, optional
-
-    Returns
-    -------
-    dict
-        `nodes`, `medians` (over trusted nodes), `registration`, `levels`, `seconds`, `warnings`, ...
-    """
-    correlation, field = result.correlation, result.correlation.field
-    trusted = field.trusted
-    statuses, counts = np.unique(field.status, return_counts=True)
-    gauges = np.isfinite(result.strain.volumetric) & (result.strain.measured >= 1.0)
-
-    def median(values: NDArray[Any], use: NDArray[np.bool_]) -> Any:
-        return np.median(values[use], axis=0).tolist() if use.any() else None
-
-    registration = correlation.registration
-    return {
-        "version": __version__,
-        "parameters": dict(parameters),
-        "voxel_size_m": voxel_size_m,
-        "nodes": {
-            "total": len(field),
-            "converged": int(field.converged.sum()),
-            "by_status": {str(int(s)): int(n) for s, n in zip(statuses, counts, strict=True)},
-            "suspect": int(field.suspect.sum()),
-            "suspect_by_reason": correlation.suspects,
-            "filled": int(result.filtered.filled.sum()),
-            "trusted": int(trusted.sum()),
-        },
-        "medians": {
-            "displacement_vox": median(field.displacement_vox, trusted),
-            "sd_displacement_vox": median(field.sd[:, [3, 7, 11]], trusted),
-            "strain_zz": median(result.strain.strain[:, 0, 0], gauges),
-            "strain_yy": median(result.strain.strain[:, 1, 1], gauges),
-            "strain_xx": median(result.strain.strain[:, 2, 2], gauges),
-            "volumetric_strain": median(result.strain.volumetric, gauges),
-            "zncc": median(field.zncc, trusted),
-            "iterations": median(field.iterations, field.converged),
-        },
-        "registration": None
-        if registration is None
-        else {
-            "phi": registration.phi.tolist(),
-            "centre_vox": registration.centre_vox.tolist(),
-            "status": registration.status,
-            "zncc": registration.zncc,
-            "reduction": registration.reduction,
-        },
-        "levels": [asdict(level) for level in correlation.levels],
-        "skipped_levels": list(correlation.skipped_levels),
-        "warnings": list(result.warnings),
-        "seconds": {name: round(value, 3) for name, value in correlation.seconds.items()},
-    }
 
 
 def render_report(
@@ -425,14 +368,3 @@ def middle_slices(volume: VolumeSource, scale: int = 1) -> Images:
         image = np.asarray(volume[block[0], block[1], block[2]], dtype=np.float32)
         out[name] = (index, np.take(image, 0, axis=axis)[::scale, ::scale])
     return out
-
-
-def peak_memory_bytes() -> int | None:
-    """Peak resident memory of this process so far; None where the system does not tell."""
-    try:
-        import resource
-        import sys
-    except ImportError:
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return int(peak) if sys.platform == "darwin" else int(peak) * 1024

@@ -41,6 +41,11 @@ def deform_volume(
     on_progress : callable, optional
         Called with stage, done, total.
 
+    Returns
+    -------
+    None
+        The volume stands when this returns.
+
     Raises
     ------
     InputError
@@ -93,6 +98,11 @@ def write_residual(
         Of raw volumes.
     on_progress : callable, optional
         Called with stage, done, total.
+
+    Returns
+    -------
+    None
+        The volume stands when this returns.
 
     Raises
     ------

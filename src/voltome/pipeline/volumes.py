@@ -45,6 +45,11 @@ def convert_volume(
     on_progress : callable, optional
         Called with (done, total).
 
+    Returns
+    -------
+    None
+        The volume stands when this returns.
+
     Raises
     ------
     InputError
@@ -157,11 +162,16 @@ def refuse_replacing(source: str | Path, target: str | Path) -> None:
     ----------
     source, target : str or Path
 
+    Returns
+    -------
+    None
+        They differ when this returns.
+
     Raises
     ------
     InputError
         If they are the same, or the target is a folder that holds the source.
     """
     inside, outside = (Path(os.path.realpath(split_name(name)[0])) for name in (source, target))
-    if inside == outside or outside in inside.parents:
-        raise InputError(f"{target} would replace {source}, which is being read: give another output")
+    if inside == outside or outside in inside.parents or inside in outside.parents:
+        raise InputError(f"{target} would replace or change {source}, which is being read: give another output")

@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 
 def choose_bins(values: NDArray[np.floating], limits: tuple[float, float]) -> NDArray[np.float64]:
-    """Bin edges after Freedman and Diaconis (10.1007/BF01025868), at least 8 and at most 48 of them."""
+    """Bin edges after Freedman and Diaconis (10.1007/BF01025868), at least 8 and at most 48 of them.
+
+    Parameters
+    ----------
+    values : float array
+    limits : (float, float)
+        First and last edge.
+
+
+    Returns
+    -------
+    (bins + 1,) float64
+    """
     finite = values[np.isfinite(values)]
     low, high = limits
     width = 2.0 * float(np.subtract(*np.percentile(finite, (75, 25)))) / len(finite) ** (1 / 3) if len(finite) else 0.0
@@ -29,14 +41,41 @@ def choose_bins(values: NDArray[np.floating], limits: tuple[float, float]) -> ND
 
 
 def find_maximum(values: NDArray[np.floating], edges: NDArray[np.float64]) -> float:
-    """Middle of the fullest bin; NaN where there is no value inside."""
+    """Middle of the fullest bin; NaN where there is no value inside.
+
+    Parameters
+    ----------
+    values : float array
+    edges : (bins + 1,) float64
+
+
+    Returns
+    -------
+    float
+    """
     counts, _ = np.histogram(values[np.isfinite(values)], bins=edges)
     best = int(np.argmax(counts))
     return float((edges[best] + edges[best + 1]) / 2.0) if counts[best] else float("nan")
 
 
 def start_chart(axes: Axes, label: str, note: str, values: NDArray[np.floating]) -> bool:
-    """Name an axis and write N; where nothing is finite, say so in words and return False."""
+    """Name an axis and write N; where nothing is finite, say so in words and return False.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    label : str
+        Of the x axis.
+    note : str
+        Written above, on the right.
+    values : float array
+
+
+    Returns
+    -------
+    bool
+        Whether there is anything to draw.
+    """
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel(label)
@@ -52,7 +91,21 @@ def start_chart(axes: Axes, label: str, note: str, values: NDArray[np.floating])
 
 
 def draw_histogram(axes: Axes, values: NDArray[np.floating], label: str) -> None:
-    """Histogram without the outermost half percent on each side; maximum and median marked, N written."""
+    """Histogram without the outermost half percent on each side; maximum and median marked, N written.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    values : float array
+    label : str
+        Of the x axis.
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     finite = values[np.isfinite(values)]
     if not start_chart(axes, label, f"N = {finite.size}", finite):
         return
@@ -68,7 +121,22 @@ def draw_histogram(axes: Axes, values: NDArray[np.floating], label: str) -> None
 
 
 def draw_zncc(axes: Axes, field: DeformationField, kinds: NDArray[np.int8], threshold: float | None) -> None:
-    """ZNCC of trusted and of suspect nodes, stacked, with the threshold below which a node is suspect."""
+    """ZNCC of trusted and of suspect nodes, stacked, with the threshold below which a node is suspect.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    field : DeformationField
+    kinds : (N,) int8
+        `NodeKind` of each node.
+    threshold : float or None
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     known = np.isfinite(field.zncc)
     trusted, suspect = (field.zncc[known & (kinds == k)] for k in (NodeKind.TRUSTED, NodeKind.SUSPECT))
     both = np.concatenate([trusted, suspect])
@@ -86,7 +154,19 @@ def draw_zncc(axes: Axes, field: DeformationField, kinds: NDArray[np.int8], thre
 
 
 def draw_sd(axes: Axes, sd_vox: NDArray[np.floating]) -> None:
-    """Random standard deviation of the three displacement components, as outlines."""
+    """Random standard deviation of the three displacement components, as outlines.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    sd_vox : (N, 3) float array
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     sd = 1e3 * sd_vox
     if not start_chart(axes, r"sd of $u$ ($10^{-3}$ voxels)", f"N = {len(sd)}", sd):
         return

@@ -120,8 +120,8 @@ def render_correlation_report(
             errors,
             "Errors against the known truth",
             f"Trusted nodes only (N = {found.kinds['trusted']}); suspect, filled and failed ones are left out. Dashed: "
-            "median; triangle: maximum. Error divided by its random sd follows the normal curve where the sd explains "
-            "the error; beyond \N{PLUS-MINUS SIGN}6 in the outermost bins.",
+            "median; triangle: most frequent value. Error divided by its random sd follows the normal curve where the "
+            "sd explains the error; beyond \N{PLUS-MINUS SIGN}6 in the outermost bins.",
         )
     page: str = _load_template().render(
         found=found,
@@ -249,10 +249,10 @@ def _histogram_plate(
         charts.histogram_figure(field, filtered, strain, zncc_threshold=zncc_threshold),
         "Distributions",
         f"Displacement and sd: the {found.kinds['trusted']} trusted nodes. Volumetric strain: the "
-        f"{found.gauges_trusted} gauges that rest on trusted nodes alone. Dashed: median; triangle: maximum. Suspect, "
-        "filled, failed and masked nodes are left out, but for ZNCC, where suspect nodes are stacked on the trusted "
-        "ones (logarithmic above 1). Tails of half a percent on either side lie outside the axes. The sd is the random "
-        "part (noise); bias is not in it.",
+        f"{found.gauges_trusted} gauges that rest on trusted nodes alone. Dashed: median; triangle: most frequent "
+        "value. Suspect, filled, failed and masked nodes are left out, but for ZNCC, where suspect nodes are stacked "
+        "on the trusted ones (logarithmic above 1). Tails of half a percent on either side lie outside the axes. The "
+        "sd is the random part (noise); bias is not in it.",
     )
 
 
@@ -272,6 +272,6 @@ def _quality_plate(
         "components; iterations; what each node may be read as. Medians: ZNCC "
         f"{wording.write_number(found.zncc_median, 4)}, sd of u "
         f"{wording.write_length(found.sd_displacement_vox, voxel_size_m)}, sd of F "
-        f"{wording.write_number(found.sd_gradient)}. Hatched: suspect. N = {found.inside} nodes inside the mask; "
+        f"{wording.write_number(found.sd_gradient)}. Hatched: suspect. N = {found.inside} nodes; "
         f"{found.kinds['masked']} masked ones are left out.",
     )

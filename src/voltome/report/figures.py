@@ -93,7 +93,18 @@ def measure_arrows(field: DeformationField) -> float:
 
 
 def draw_arrows(axes: Axes, section: Section, field: DeformationField) -> None:
-    """Displacement of trusted nodes in the plane of the slice, less its median, magnified."""
+    """Displacement of trusted nodes in the plane of the slice, less its median, magnified.
+
+    Parameters
+    ----------
+    axes, section, field : matplotlib Axes, Section, DeformationField
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on, if there is a trusted node.
+    """
     layer = lay_points(section, field.positions_vox, field.grid_shape)
     trusted = select_kinds(field, None) == NodeKind.TRUSTED
     kept = trusted[layer.points]
@@ -110,7 +121,18 @@ def draw_arrows(axes: Axes, section: Section, field: DeformationField) -> None:
 
 
 def list_kinds(axes: Axes, *, flat: bool = False) -> None:
-    """The legend of the node kinds, in the place of a colour bar: as colours (`flat`), or as drawn over a map."""
+    """The legend of the node kinds, in the place of a colour bar: as colours (`flat`), or as drawn over a map.
+
+    Parameters
+    ----------
+    axes, flat : matplotlib Axes, bool
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -185,7 +207,18 @@ class Points:
 
 
 def draw_map(axes: Axes, section: Section, points: Points, quantity: Quantity, grey: Limits) -> None:
-    """One panel: the grey slice and the cells of a quantity."""
+    """One panel: the grey slice and the cells of a quantity.
+
+    Parameters
+    ----------
+    axes, section, points, quantity, grey : matplotlib Axes, Section, Points, Quantity, (float, float)
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     from matplotlib.colors import Normalize
 
     panels.draw_grey(axes, section, grey)
@@ -194,7 +227,18 @@ def draw_map(axes: Axes, section: Section, points: Points, quantity: Quantity, g
 
 
 def finish_column(title_axes: Axes, bar: Axes, quantity: Quantity) -> None:
-    """Name and colour bar of one column of maps."""
+    """Name and colour bar of one column of maps.
+
+    Parameters
+    ----------
+    title_axes, bar, quantity : matplotlib Axes, matplotlib Axes, Quantity
+
+
+    Returns
+    -------
+    None
+        Both axes are drawn on.
+    """
     from matplotlib.colors import Normalize
 
     panels.title_column(title_axes, quantity.name)
@@ -210,7 +254,19 @@ def draw_columns(
     voxel_size_m: float | None,
     first: int = 0,
 ) -> None:
-    """Maps of several quantities on the same slices, from column `first` on."""
+    """Maps of several quantities on the same slices, from column `first` on.
+
+    Parameters
+    ----------
+    board, sections, points, quantities : Board, sequence of Section, Points, sequence of Quantity
+    voxel_size_m, first : float or None, int
+
+
+    Returns
+    -------
+    None
+        The board is drawn on.
+    """
     grey = panels.grey_range(sections)
     for column, quantity in enumerate(quantities, start=first):
         for row, section in enumerate(sections):
@@ -232,13 +288,10 @@ def displacement_figure(
 
     Parameters
     ----------
-    field : DeformationField
-        As measured.
-    filtered : DeformationField or None
-        After filtering: gives the value of filled nodes, drawn hollow.
-    sections : sequence of Section
-    voxel_size_m : float, optional
-        Adds scale bars.
+    field, filtered : DeformationField
+        As measured, and after filtering or None: gives the value of filled nodes, drawn hollow.
+    sections, voxel_size_m : sequence of Section, float or None
+        The voxel size adds scale bars.
 
     Returns
     -------
@@ -265,9 +318,8 @@ def strain_figure(strain: StrainField, sections: Sequence[Section], *, voxel_siz
     Parameters
     ----------
     strain : StrainField
-    sections : sequence of Section
-    voxel_size_m : float, optional
-        Adds scale bars.
+    sections, voxel_size_m
+        As in `displacement_figure`.
 
     Returns
     -------
@@ -329,13 +381,9 @@ def summary_figure(
 
     Parameters
     ----------
-    field : DeformationField
-    strain : StrainField
-    slices : mapping
-        Axis name to (index in voxels, 2D image) of the reference.
-    filtered : DeformationField, optional
-    deformed_slices : mapping, optional
-        The same of the deformed volume; its panel is left out where there is none.
+    field, strain, filtered : DeformationField, StrainField, DeformationField or None
+    slices, deformed_slices : mapping
+        Axis name to (index in voxels, 2D image); the panel of the deformed volume is left out where there is none.
     axis : str
         Which slice: the one across y by default, which shows the axial direction upright.
     voxel_size_m : float, optional
@@ -379,7 +427,23 @@ def summary_figure(
 
 
 def pick_section(slices: Slices, axis: str, slice_scale: int) -> Section:
-    """The slice across one axis; InputError where there is none."""
+    """The slice across one axis; InputError where there is none.
+
+    Parameters
+    ----------
+    slices, axis, slice_scale : mapping, str, int
+
+
+    Returns
+    -------
+    Section
+
+
+    Raises
+    ------
+    InputError
+        If no slice stands across that axis, or it is not a 2D image.
+    """
     if axis not in slices:
         raise InputError(f"axis must be one of the slices given, {sorted(slices)} (got {axis!r}): name one of them")
     return read_sections({axis: slices[axis]}, slice_scale)[0]

@@ -33,12 +33,35 @@ STATUS_MEANINGS: dict[int, str] = {
 
 
 def trusted_strain(strain: StrainField) -> NDArray[np.bool_]:
-    """Points whose strain comes from measured nodes only, none of them suspect: (N,) bool."""
+    """Points whose strain comes from measured nodes only, none of them suspect: (N,) bool.
+
+    Parameters
+    ----------
+    strain : StrainField
+
+
+    Returns
+    -------
+    (N,) bool
+    """
     return (strain.measured >= 1.0 - 1e-6) & np.isfinite(strain.volumetric)
 
 
 def robust_range(values: NDArray[np.floating], *, percent: float = 1.0) -> tuple[float, float]:
-    """Lowest and highest value without the outermost percentiles; (0, 1) where nothing is finite."""
+    """Lowest and highest value without the outermost percentiles; (0, 1) where nothing is finite.
+
+    Parameters
+    ----------
+    values : float array
+    percent : float
+        Left out at each end.
+
+
+    Returns
+    -------
+    low, high : float
+        Never equal.
+    """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return 0.0, 1.0
@@ -52,6 +75,16 @@ def robust_range(values: NDArray[np.floating], *, percent: float = 1.0) -> tuple
 def round_down(value: float) -> float:
     """The largest 1, 2 or 5 times a power of ten that is not above a positive value.
 
+    Parameters
+    ----------
+    value : float
+        Above 0.
+
+
+    Returns
+    -------
+    float
+
     Examples
     --------
     >>> round_down(0.43), round_down(70.0), round_down(1000.0)
@@ -63,7 +96,20 @@ def round_down(value: float) -> float:
 
 
 def symmetric_range(values: NDArray[np.floating], *, percent: float = 2.0) -> tuple[float, float]:
-    """Robust range around 0, for a diverging map."""
+    """Robust range around 0, for a diverging map.
+
+    Parameters
+    ----------
+    values : float array
+    percent : float
+        Of the absolute values, left out at the top.
+
+
+    Returns
+    -------
+    low, high : float
+        -limit and limit; limit is 1 where nothing is finite, and never below 1e-9.
+    """
     finite = np.abs(values[np.isfinite(values)])
     limit = float(np.percentile(finite, 100.0 - percent)) if finite.size else 1.0
     limit = limit if limit > 1e-9 else 1e-3
@@ -71,7 +117,18 @@ def symmetric_range(values: NDArray[np.floating], *, percent: float = 2.0) -> tu
 
 
 def half_spread(values: NDArray[np.floating]) -> float:
-    """Half of what lies between the 16th and the 84th percentile: one standard deviation if normal."""
+    """Half of what lies between the 16th and the 84th percentile: one standard deviation if normal.
+
+    Parameters
+    ----------
+    values : float array
+
+
+    Returns
+    -------
+    float
+        NaN where nothing is finite.
+    """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return float("nan")
@@ -80,7 +137,17 @@ def half_spread(values: NDArray[np.floating]) -> float:
 
 
 def finite_median(values: NDArray[np.floating]) -> float:
-    """Median of what is finite; NaN where nothing is."""
+    """Median of what is finite; NaN where nothing is.
+
+    Parameters
+    ----------
+    values : float array
+
+
+    Returns
+    -------
+    float
+    """
     finite = values[np.isfinite(values)]
     return float(np.median(finite)) if finite.size else float("nan")
 

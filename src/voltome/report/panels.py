@@ -114,7 +114,18 @@ def lay_out_board(sections: Sequence[Section], columns: int, *, lift_bars_in: fl
 
 
 def grey_range(sections: Sequence[Section]) -> tuple[float, float]:
-    """Grey limits shared by all slices: without the lowest and highest half percent."""
+    """Grey limits shared by all slices: without the lowest and highest half percent.
+
+    Parameters
+    ----------
+    sections : sequence of Section
+
+
+    Returns
+    -------
+    low, high : float
+        (0, 1) where nothing is finite.
+    """
     values = np.concatenate([section.image[np.isfinite(section.image)].ravel() for section in sections])
     if values.size == 0:
         return 0.0, 1.0
@@ -123,7 +134,23 @@ def grey_range(sections: Sequence[Section]) -> tuple[float, float]:
 
 
 def draw_grey(axes: Axes, section: Section, limits: tuple[float, float], *, colours: str = "gray") -> None:
-    """The slice itself, its axes in voxels of the volume; no ticks until `label_row` gives them."""
+    """The slice itself, its axes in voxels of the volume; no ticks until `label_row` gives them.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    section : Section
+    limits : (float, float)
+        Grey values of the first and last colour.
+    colours : str
+        Name of the colour map.
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     height, width = section.size_vox
     axes.imshow(
         section.image,
@@ -137,7 +164,23 @@ def draw_grey(axes: Axes, section: Section, limits: tuple[float, float], *, colo
 
 
 def label_row(axes: Axes, section: Section, layer: PointLayer | None, voxel_size_m: float | None) -> None:
-    """Ticks, the names of both axes, where the slice stands, and a scale bar, on the first panel of a row."""
+    """Ticks, the names of both axes, where the slice stands, and a scale bar, on the first panel of a row.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    section : Section
+    layer : PointLayer or None
+        Where it stands is named if that is not where the slice does.
+    voxel_size_m : float or None
+        Adds the scale bar.
+
+
+    Returns
+    -------
+    None
+        The axes are labelled.
+    """
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
@@ -153,7 +196,20 @@ def label_row(axes: Axes, section: Section, layer: PointLayer | None, voxel_size
 
 
 def draw_scale_bar(axes: Axes, section: Section, voxel_size_m: float) -> None:
-    """A bar of 1, 2 or 5 times a power of ten, at most two fifths of the slice's width."""
+    """A bar of 1, 2 or 5 times a power of ten, at most two fifths of the slice's width.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    section : Section
+    voxel_size_m : float
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     from matplotlib.patheffects import withStroke
 
     height, width = section.size_vox
@@ -188,6 +244,11 @@ def draw_cells(
         `NodeKind` of each point.
     norm, colours
         Scale and name of the colour map.
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
     """
     from matplotlib import colormaps
     from matplotlib.collections import PolyCollection
@@ -216,7 +277,21 @@ def draw_cells(
 
 
 def draw_kinds(axes: Axes, layer: PointLayer, kinds: NDArray[np.int8]) -> None:
-    """Colour the cells by what each node may be read as."""
+    """Colour the cells by what each node may be read as.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+    layer : PointLayer
+    kinds : (N,) int8
+        `NodeKind` of each node.
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     from matplotlib.collections import PolyCollection
 
     kind = kinds[layer.points]
@@ -227,7 +302,23 @@ def draw_kinds(axes: Axes, layer: PointLayer, kinds: NDArray[np.int8]) -> None:
 
 
 def draw_bar(axes: Axes, norm: Normalize, colours: str, *, extend: str = "both") -> None:
-    """Horizontal colour bar with three ticks at most."""
+    """Horizontal colour bar with three ticks at most.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+        Filled by the bar.
+    norm, colours
+        Scale and name of the colour map.
+    extend : str
+        Ends that get a tip: "both", "min", "max" or "neither".
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     from matplotlib.cm import ScalarMappable
     from matplotlib.ticker import MaxNLocator
 
@@ -244,7 +335,20 @@ def draw_bar(axes: Axes, norm: Normalize, colours: str, *, extend: str = "both")
 
 
 def title_column(axes: Axes, text: str) -> None:
-    """Name of a column, above the place where its first row says which slice it is."""
+    """Name of a column, above the place where its first row says which slice it is.
+
+    Parameters
+    ----------
+    axes : matplotlib Axes
+        First panel of the column.
+    text : str
+
+
+    Returns
+    -------
+    None
+        The axes are drawn on.
+    """
     axes.annotate(
         text, (0.5, 1), (0, 16), xycoords="axes fraction", textcoords="offset points", ha="center", fontsize=8.5
     )

@@ -35,12 +35,47 @@ class Quantity:
 
 
 def select_kinds(field: DeformationField, filtered: DeformationField | None) -> NDArray[np.int8]:
-    """`NodeKind` of each node; without a filtered field nothing is filled."""
+    """`NodeKind` of each node; without a filtered field nothing is filled.
+
+    Parameters
+    ----------
+    field : DeformationField
+    filtered : DeformationField or None
+
+
+    Returns
+    -------
+    (N,) int8
+
+
+    Raises
+    ------
+    InputError
+        If the two fields do not have the same nodes.
+    """
     return classify_nodes(field, field if filtered is None else filtered)
 
 
 def shown_displacement(field: DeformationField, filtered: DeformationField | None) -> FloatArray:
-    """Displacement (N, 3) as drawn: measured where it was measured, the filled value where it was filled."""
+    """Displacement (N, 3) as drawn: measured where it was measured, the filled value where it was filled.
+
+    Parameters
+    ----------
+    field : DeformationField
+    filtered : DeformationField or None
+
+
+    Returns
+    -------
+    (N, 3) float64
+        In voxels.
+
+
+    Raises
+    ------
+    InputError
+        If the two fields do not have the same nodes.
+    """
     if filtered is None:
         return field.displacement_vox
     filled = (select_kinds(field, filtered) == NodeKind.FILLED)[:, None]
@@ -48,24 +83,69 @@ def shown_displacement(field: DeformationField, filtered: DeformationField | Non
 
 
 def strain_kinds(strain: StrainField) -> NDArray[np.int8]:
-    """`NodeKind` of each strain: trusted, suspect where any node behind it is, masked where there is none."""
+    """`NodeKind` of each strain: trusted, suspect where any node behind it is, masked where there is none.
+
+    Parameters
+    ----------
+    strain : StrainField
+
+
+    Returns
+    -------
+    (N,) int8
+    """
     kinds = np.where(trusted_strain(strain), NodeKind.TRUSTED, NodeKind.SUSPECT)
     return np.where(np.isfinite(strain.volumetric), kinds, NodeKind.MASKED).astype(np.int8)
 
 
 def measured_kinds(kinds: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Kinds for maps of quality, which a failed node has too: its own, whether or not its Phi was filled."""
+    """Kinds for maps of quality, which a failed node has too: its own, whether or not its Phi was filled.
+
+    Parameters
+    ----------
+    kinds : (N,) int8
+
+
+    Returns
+    -------
+    (N,) int8
+        Filled and failed nodes become trusted.
+    """
     return np.where(np.isin(kinds, (NodeKind.FILLED, NodeKind.FAILED)), NodeKind.TRUSTED, kinds).astype(np.int8)
 
 
 def best_known(values: NDArray[np.floating], kinds: NDArray[np.int8]) -> NDArray[np.floating]:
-    """Values that set the colour limits: trusted ones, or all where there is none."""
+    """Values that set the colour limits: trusted ones, or all where there is none.
+
+    Parameters
+    ----------
+    values : (N, ...) float array
+    kinds : (N,) int8
+
+
+    Returns
+    -------
+    (M, ...) float array
+    """
     trusted = values[kinds == NodeKind.TRUSTED]
     return trusted if trusted.size else values
 
 
 def displacement_quantities(u: FloatArray, kinds: NDArray[np.int8]) -> list[Quantity]:
-    """The three components, each with its own limits: a rigid motion must not hide the rest."""
+    """The three components, each with its own limits: a rigid motion must not hide the rest.
+
+    Parameters
+    ----------
+    u : (N, 3) float64
+        In voxels.
+    kinds : (N,) int8
+
+
+    Returns
+    -------
+    list of Quantity
+        z, y, x.
+    """
     return [
         Quantity(u[:, axis], f"$u_{name}$", "voxels", robust_range(best_known(u[:, axis], kinds)))
         for axis, name in enumerate(AXES)
@@ -73,7 +153,18 @@ def displacement_quantities(u: FloatArray, kinds: NDArray[np.int8]) -> list[Quan
 
 
 def strain_quantities(strain: StrainField) -> list[Quantity]:
-    """Axial components on one common scale, then volumetric and deviatoric strain, all in percent."""
+    """Axial components on one common scale, then volumetric and deviatoric strain, all in percent.
+
+    Parameters
+    ----------
+    strain : StrainField
+
+
+    Returns
+    -------
+    list of Quantity
+        zz, yy, xx, volumetric, deviatoric.
+    """
     kinds = strain_kinds(strain)
     axial = 100.0 * np.stack([strain.strain[:, i, i] for i in range(3)], axis=1)
     common = symmetric_range(best_known(axial, kinds))
@@ -90,7 +181,19 @@ def strain_quantities(strain: StrainField) -> list[Quantity]:
 
 
 def quality_quantities(field: DeformationField, kinds: NDArray[np.int8]) -> list[Quantity]:
-    """ZNCC, the two random standard deviations and the iterations of each node."""
+    """ZNCC, the two random standard deviations and the iterations of each node.
+
+    Parameters
+    ----------
+    field : DeformationField
+    kinds : (N,) int8
+
+
+    Returns
+    -------
+    list of Quantity
+        ZNCC, sd of u in 1e-3 voxels, sd of F in 1e-3, iterations.
+    """
     run = (kinds != NodeKind.MASKED) & (field.iterations > 0)
     zncc = np.where(run, field.zncc, np.nan)
     sd_u = np.sqrt(np.mean(field.sd[:, DISPLACEMENT_COLUMNS] ** 2, axis=1))

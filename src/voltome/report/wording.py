@@ -12,6 +12,18 @@ MICRO = "\N{GREEK SMALL LETTER MU}"
 def write_number(value: float | None, digits: int = 3, *, signed: bool = False) -> str:
     """A number with so many significant digits, a true minus sign, and an en dash where there is none.
 
+    Parameters
+    ----------
+    value : float or None
+    digits : int
+    signed : bool
+        Write a plus sign too.
+
+
+    Returns
+    -------
+    str
+
     Examples
     --------
     >>> write_number(0.012345), write_number(1234567), write_number(float("nan"))
@@ -31,7 +43,19 @@ def write_number(value: float | None, digits: int = 3, *, signed: bool = False) 
 
 
 def write_metres(length_m: float, digits: int = 3, *, signed: bool = False) -> str:
-    """A length in micrometres; in nanometres below 0.1 of them, in millimetres from 1000 on."""
+    """A length in micrometres; in nanometres below 0.1 of them, in millimetres from 1000 on.
+
+    Parameters
+    ----------
+    length_m : float
+    digits, signed
+        As in `write_number`.
+
+
+    Returns
+    -------
+    str
+    """
     if abs(length_m) >= 1e-3 * (1 - 1e-9):
         return f"{write_number(1e3 * length_m, digits, signed=signed)}{NARROW}mm"
     if abs(length_m) < 1e-7:
@@ -40,7 +64,20 @@ def write_metres(length_m: float, digits: int = 3, *, signed: bool = False) -> s
 
 
 def write_length(length_vox: float, voxel_size_m: float | None, digits: int = 3, *, signed: bool = False) -> str:
-    """A length in voxels, and in micrometres where the voxel size is known."""
+    """A length in voxels, and in micrometres where the voxel size is known.
+
+    Parameters
+    ----------
+    length_vox : float
+    voxel_size_m : float or None
+    digits, signed
+        As in `write_number`.
+
+
+    Returns
+    -------
+    str
+    """
     text = f"{write_number(length_vox, digits, signed=signed)} voxels"
     if voxel_size_m is None or not math.isfinite(length_vox):
         return text
@@ -48,12 +85,35 @@ def write_length(length_vox: float, voxel_size_m: float | None, digits: int = 3,
 
 
 def write_percent(fraction: float | None, digits: int = 3, *, signed: bool = False) -> str:
-    """A fraction in percent."""
+    """A fraction in percent.
+
+    Parameters
+    ----------
+    fraction : float or None
+    digits, signed
+        As in `write_number`.
+
+
+    Returns
+    -------
+    str
+    """
     return f"{write_number(None if fraction is None else 100.0 * fraction, digits, signed=signed)}{NARROW}%"
 
 
 def write_seconds(seconds: float) -> str:
-    """A duration: 0.42 s, 12.3 s, 4 min 05 s, 2 h 07 min."""
+    """A duration: 0.42 s, 12.3 s, 4 min 05 s, 2 h 07 min.
+
+    Parameters
+    ----------
+    seconds : float
+
+
+    Returns
+    -------
+    str
+        An en dash where it is not finite.
+    """
     if not math.isfinite(seconds):
         return DASH
     if seconds < 60:
@@ -65,14 +125,39 @@ def write_seconds(seconds: float) -> str:
 
 
 def write_memory(size_bytes: float | None) -> str:
-    """A size in GB or MB (powers of ten)."""
+    """A size in GB or MB (powers of ten).
+
+    Parameters
+    ----------
+    size_bytes : float or None
+
+
+    Returns
+    -------
+    str
+        An en dash for None.
+    """
     if size_bytes is None:
         return DASH
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 1e9 else f"{size_bytes / 1e6:.0f} MB"
 
 
 def flatten_values(values: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested values as rows of name and text, in the order given: a table for parameters and medians alike."""
+    """Nested values as rows of name and text, in the order given: a table for parameters and medians alike.
+
+    Parameters
+    ----------
+    values : mapping
+        Of numbers, texts, sequences and further mappings.
+    prefix : str
+        Written before each name.
+
+
+    Returns
+    -------
+    list of (str, str)
+        Names of nested values are joined by dots.
+    """
     rows: list[tuple[str, str]] = []
     for key, value in values.items():
         name = f"{prefix}{key}"
