@@ -59,7 +59,7 @@ def _announce_compiling() -> None:
     from voltome import kernels
 
     if kernels.needs_compiling():
-        typer.echo("compiling kernels (once per machine, about a minute)", err=True)
+        typer.echo("compiling kernels (once per machine, half a minute to a minute)", err=True)
 
 
 class _Bars:
