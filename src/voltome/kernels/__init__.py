@@ -41,7 +41,7 @@ def needs_compiling() -> bool:
     Returns
     -------
     bool
-        True where no compiled kernel is found; reading the cache takes well under a second, compiling half a minute to a minute.
+        True where no compiled kernel is found: reading the cache takes under a second, compiling up to a minute.
     """
     from voltome.kernels.gauss_newton import correlate_nodes
 
