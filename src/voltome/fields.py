@@ -65,6 +65,7 @@ class DeformationField:
     status : (N,) int32
         `NodeStatus`.
     iterations : (N,) int32
+        Gauss-Newton steps at the last resolution, summed over retries.
     residual : (N,) float64
         Root mean square of the normalised grey residual: sqrt(2 (1 - ZNCC)) at the optimum; SPAM's `error` column.
     delta_phi_norm : (N,) float64

@@ -20,7 +20,7 @@ GRADIENT_COLUMNS = [PARAMETERS.index(f"F{row}{column}") for row in AXES for colu
 
 STATUS_MEANINGS: dict[int, str] = {
     NodeStatus.CONVERGED: "converged: the last step was below the tolerance",
-    NodeStatus.ITERATIONS_SPENT: "stopped at the largest number of iterations",
+    NodeStatus.ITERATIONS_SPENT: "not converged: iterations spent, or steps that no longer became smaller",
     NodeStatus.NOT_RUN: "not run",
     NodeStatus.ERROR: "error: a step could not be inverted, or the window moved out of reach",
     NodeStatus.SINGULAR: "singular system: not enough texture in the window",
