@@ -165,12 +165,10 @@ def test_the_commands_that_follow_refuse_as_clearly(inputs, tmp_path, capfd, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_existing_output_is_refused_before_any_work_and_kept(inputs, tmp_path, capfd):
+def test_an_existing_output_is_refused_before_anything_is_read_and_kept(inputs, tmp_path, capfd):
     (tmp_path / "phi.tsv").write_text("precious")
-    command = ["correlate", inputs / "a.tif", inputs / "b.tif", "--out", tmp_path, *SMALL]
-    start = time.perf_counter()
+    command = ["correlate", inputs / "missing.tif", inputs / "b.tif", "--out", tmp_path, *SMALL]
     assert "already exists" in _refused(capfd, command)
-    assert time.perf_counter() - start < 5
     assert [path.name for path in tmp_path.iterdir()] == ["phi.tsv"]
     assert (tmp_path / "phi.tsv").read_text() == "precious"
 
