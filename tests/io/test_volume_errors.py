@@ -16,7 +16,7 @@ from voltome.io import open_volume, write_volume
 GREY = np.random.default_rng(4).integers(0, 60000, (9, 30, 40), dtype=np.uint16)
 
 
-def refused(path, **options) -> str:
+def check_refused(path, **options) -> str:
     with pytest.raises(InputError) as caught:
         open_volume(path, **options)
     text = str(caught.value)
@@ -27,12 +27,12 @@ def refused(path, **options) -> str:
 
 
 def test_missing_file(tmp_path):
-    assert "does not exist" in refused(tmp_path / "nothing.tif")
+    assert "does not exist" in check_refused(tmp_path / "nothing.tif")
 
 
 def test_unknown_suffix(tmp_path):
     (tmp_path / "scan.docx").write_bytes(b"x")
-    assert "known suffix" in refused(tmp_path / "scan.docx")
+    assert "known suffix" in check_refused(tmp_path / "scan.docx")
 
 
 @pytest.mark.parametrize(
@@ -49,16 +49,16 @@ def test_unknown_suffix(tmp_path):
 )
 def test_npy_that_is_no_volume(values, word, tmp_path):
     np.save(tmp_path / "a.npy", values)
-    assert word in refused(tmp_path / "a.npy")
+    assert word in check_refused(tmp_path / "a.npy")
 
 
 @pytest.mark.parametrize("values", [GREY[0], GREY.reshape(3, 3, 30, 40), GREY[:0], GREY.astype(complex)])
 def test_hdf5_and_zarr_that_are_no_volume(values, tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["v"] = values
-    refused(f"{tmp_path}/a.h5::/v")
+    check_refused(f"{tmp_path}/a.h5::/v")
     zarr.save_array(tmp_path / "a.zarr", values)
-    refused(tmp_path / "a.zarr")
+    check_refused(tmp_path / "a.zarr")
 
 
 @pytest.mark.parametrize("suffix", ["tif", "npy", "h5::/v"])
@@ -66,7 +66,7 @@ def test_garbage_and_zero_bytes(suffix, tmp_path):
     path = tmp_path / f"a.{suffix}".split("::")[0]
     for content in (b"", b"this is just text\n" * 9, b"II*\0\xff\xff", b"MM\0*" + bytes(40)):
         path.write_bytes(content)
-        refused(f"{tmp_path}/a.{suffix}")
+        check_refused(f"{tmp_path}/a.{suffix}")
 
 
 @pytest.mark.parametrize("suffix", ["tif", "npy", "h5::/v"])
@@ -76,7 +76,7 @@ def test_a_cut_file_is_found_when_it_is_opened(suffix, tmp_path):
     whole = path.read_bytes()
     for length in (len(whole) // 10, len(whole) // 2, len(whole) - 50):
         path.write_bytes(whole[:length])
-        refused(f"{tmp_path}/a.{suffix}")
+        check_refused(f"{tmp_path}/a.{suffix}")
 
 
 @pytest.mark.parametrize(
@@ -94,14 +94,14 @@ def test_a_cut_tiff_of_any_writer_is_found_when_it_is_opened(options, tmp_path):
     whole = path.read_bytes()
     for length in (6, 100, len(whole) // 2, len(whole) - 400):
         path.write_bytes(whole[:length])
-        refused(path)
+        check_refused(path)
 
 
 def test_tifffile_says_nothing_of_its_own(tmp_path, caplog):
     tifffile.imwrite(tmp_path / "a.tif", GREY, photometric="minisblack")
     (tmp_path / "a.tif").write_bytes((tmp_path / "a.tif").read_bytes()[:9000])
     caplog.clear()
-    refused(tmp_path / "a.tif")
+    check_refused(tmp_path / "a.tif")
     assert not caplog.records
 
 
@@ -118,14 +118,14 @@ def test_tifffile_says_nothing_of_its_own(tmp_path, caplog):
 )
 def test_tiff_that_is_no_grey_volume(values, options, word, tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", values, **({"photometric": "minisblack"} | options))
-    assert word in refused(tmp_path / "a.tif")
+    assert word in check_refused(tmp_path / "a.tif")
 
 
 def test_tiff_with_pages_of_different_shapes(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as tif:
         tif.write(GREY[0], metadata=None)
         tif.write(GREY[0, :20], metadata=None)
-    assert "one volume" in refused(tmp_path / "a.tif")
+    assert "one volume" in check_refused(tmp_path / "a.tif")
 
 
 def test_damaged_compressed_data_is_named(tmp_path):
@@ -143,7 +143,7 @@ def test_damaged_compressed_data_is_named(tmp_path):
 
 def test_folder_without_tiff(tmp_path):
     (tmp_path / "notes.txt").write_text("x")
-    assert "holds none" in refused(tmp_path)
+    assert "holds none" in check_refused(tmp_path)
 
 
 @pytest.mark.parametrize("other", [GREY[0, :20], GREY[0].astype(np.uint8), GREY[:2]])
@@ -151,16 +151,16 @@ def test_folder_with_a_slice_that_does_not_belong(other, tmp_path):
     for i in range(3):
         tifffile.imwrite(tmp_path / f"s{i}.tif", GREY[i])
     tifffile.imwrite(tmp_path / "s3.tif", other, photometric="minisblack")
-    assert "s3.tif" in refused(tmp_path)
+    assert "s3.tif" in check_refused(tmp_path)
 
 
 def test_hdf5_without_path_names_the_volumes(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["entry/grey"] = GREY
         file["entry/angles"] = GREY[0, 0]
-    assert "give a.h5::/entry/grey" in refused(tmp_path / "a.h5")
-    assert "give a.h5::/entry/grey" in refused(f"{tmp_path}/a.h5::/wrong")
-    assert "give a.h5::/entry/grey" in refused(f"{tmp_path}/a.h5::/entry")
+    assert "give a.h5::/entry/grey" in check_refused(tmp_path / "a.h5")
+    assert "give a.h5::/entry/grey" in check_refused(f"{tmp_path}/a.h5::/wrong")
+    assert "give a.h5::/entry/grey" in check_refused(f"{tmp_path}/a.h5::/entry")
 
 
 def test_hdf5_links_are_followed_once(tmp_path):
@@ -170,25 +170,25 @@ def test_hdf5_links_are_followed_once(tmp_path):
         file["entry/up"] = h5py.SoftLink("/entry")
         file["entry/data"] = h5py.ExternalLink("data.h5", "/grey")
         file["entry/gone"] = h5py.ExternalLink("gone.h5", "/grey")
-    assert refused(tmp_path / "a.nxs").endswith("give a.nxs::/entry/data")
+    assert check_refused(tmp_path / "a.nxs").endswith("give a.nxs::/entry/data")
     with open_volume(f"{tmp_path}/a.nxs::/entry/data") as volume:
         np.testing.assert_array_equal(volume[2:3, :, :], GREY[2:3])
-    refused(f"{tmp_path}/a.nxs::/entry/gone")
+    check_refused(f"{tmp_path}/a.nxs::/entry/gone")
 
 
 def test_zarr_group_or_wrong_path_names_the_arrays(tmp_path):
     zarr.open_group(tmp_path / "a.zarr", mode="w").create_array("in/grey", data=GREY)
-    assert "a.zarr::/in/grey" in refused(tmp_path / "a.zarr")
-    assert "a.zarr::/in/grey" in refused(f"{tmp_path}/a.zarr::/wrong")
+    assert "a.zarr::/in/grey" in check_refused(tmp_path / "a.zarr")
+    assert "a.zarr::/in/grey" in check_refused(f"{tmp_path}/a.zarr::/wrong")
     (tmp_path / "b.zarr").mkdir()
-    refused(tmp_path / "b.zarr")
+    check_refused(tmp_path / "b.zarr")
     with open_volume(f"{tmp_path}/a.zarr::/in/grey") as volume:
         np.testing.assert_array_equal(volume[2:3, :, :], GREY[2:3])
 
 
 def test_a_path_within_a_tiff_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", GREY)
-    assert "leave out" in refused(f"{tmp_path}/a.tif::/v")
+    assert "leave out" in check_refused(f"{tmp_path}/a.tif::/v")
 
 
 @pytest.mark.parametrize(
@@ -204,14 +204,14 @@ def test_a_path_within_a_tiff_is_refused(tmp_path):
 )
 def test_raw_that_does_not_fit(options, word, tmp_path):
     GREY.tofile(tmp_path / "a.raw")
-    assert word in refused(tmp_path / "a.raw", **options)
+    assert word in check_refused(tmp_path / "a.raw", **options)
 
 
 @pytest.mark.parametrize("car", ["garbage", "[1]", json.dumps({"voxel_size_m": "big"})])
 def test_raw_with_a_broken_side_car(car, tmp_path):
     GREY.tofile(tmp_path / "a.raw")
     (tmp_path / "a.raw.json").write_text(car)
-    assert "a.raw.json" in refused(tmp_path / "a.raw", shape=GREY.shape, dtype="<u2")
+    assert "a.raw.json" in check_refused(tmp_path / "a.raw", shape=GREY.shape, dtype="<u2")
 
 
 @pytest.mark.parametrize("size", [0.0, -1e-6, float("nan"), float("inf")])

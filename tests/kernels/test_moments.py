@@ -47,7 +47,7 @@ def sum_window(pair, window: moments.Window, phi: np.ndarray, first: int, stop: 
     return hessian, vectors, totals
 
 
-def compare_sums(pair, window: reference.Window, weights: np.ndarray | None, phi: np.ndarray) -> None:  # type: ignore[no-untyped-def]
+def check_sums(pair, window: reference.Window, weights: np.ndarray | None, phi: np.ndarray) -> None:  # type: ignore[no-untyped-def]
     w = np.ones(window.offsets.shape[:3]) if weights is None else weights
     f, descent = window.cut(pair.reference.grey), reference.steepest_descent(pair.reference, window)
     g = reference.sample_window(pair.deformed, window, phi)
@@ -79,7 +79,7 @@ def test_sums_equal_their_twins_for_any_window(pair, z, y, x, weighted, seed) ->
     weights = random.uniform(0, 1, window.offsets.shape[:3]) if weighted else None
     if weights is not None:
         weights = weights.astype(np.float32).astype(np.float64)
-    compare_sums(pair, window, weights, PHI + random.normal(scale=0.02, size=(3, 4)))
+    check_sums(pair, window, weights, PHI + random.normal(scale=0.02, size=(3, 4)))
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -88,7 +88,7 @@ def test_sums_equal_their_twins(make_pair, deform_texture, cubic, weighted) -> N
     pair = make_pair(deform_texture(SHAPE), deform_texture(SHAPE, PHI, NODE), cubic=cubic)
     window = window_of(NODE, (-3, -2, -4), (2, 4, 3))
     weights = np.random.default_rng(0).integers(0, 5, (5, 6, 7)) / 4 if weighted else None
-    compare_sums(pair, window, weights, PHI)
+    check_sums(pair, window, weights, PHI)
 
 
 def test_parts_of_a_window_add_up_to_the_whole(pair) -> None:  # type: ignore[no-untyped-def]

@@ -169,7 +169,20 @@ def run_slabs(pool: ThreadPoolExecutor, work: Callable[[int, int], None], size: 
 def read_normalised(
     source: VolumeSource, start: NDArray[np.int64], stop: NDArray[np.int64], scale: GreyScale
 ) -> NDArray[np.float32]:
-    """Block start..stop as flat float32 with `TAIL` spare elements; continued where it leaves the volume."""
+    """Block start..stop as flat float32 with `TAIL` spare elements, continued where it leaves the volume.
+
+    Parameters
+    ----------
+    source : VolumeSource
+    start, stop : (3,) int64
+        Corners in voxels; they may lie outside the volume.
+    scale : GreyScale
+
+    Returns
+    -------
+    (n + TAIL,) float32
+        (grey - offset) scale in order z, y, x, n voxels.
+    """
     shape = np.asarray(source.shape)
     low, high = np.clip(start, 0, shape), np.clip(stop, 0, shape)
     values = np.asarray(source[make_block(low, high)])

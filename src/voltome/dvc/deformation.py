@@ -41,6 +41,7 @@ class DeformedVolume:
     ) -> None:
         if interpolation not in ("cubic", "linear"):
             raise InputError(f"interpolation must be cubic or linear (got {interpolation!r}): choose one of them")
+        field = _complete_field(field)
         _check_field(field, source.shape)
         self.source = source
         self.shape = source.shape
@@ -112,7 +113,6 @@ class DeformedVolume:
 def _regular_grid(field: DeformationField, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
     """F - I and u on a regular grid, its first node and its spacing; scattered nodes are interpolated onto a grid."""
     spacing = field.node_spacing_vox
-    field = _complete_field(field)
     if field.grid_shape is not None and spacing is not None:
         phi, grid_shape, origin = field.phi, field.grid_shape, field.positions_vox[0]
     else:
@@ -145,7 +145,7 @@ def _check_field(field: DeformationField, shape: tuple[int, ...]) -> None:
     finite = np.isfinite(field.phi).all(axis=(1, 2))
     if not finite.any():
         raise InputError("the field holds no finite Phi (0 nodes): correlate first, or fill the field")
-    phi = _complete_field(field).phi[finite]
+    phi = field.phi[finite]
     far = np.abs(phi[:, :3, 3]).max()
     if far > 10.0 * max(shape):
         raise InputError(f"Phi must not move a node by more than ten volumes (got {far:g} voxels): check the table")

@@ -100,7 +100,6 @@ def image_points(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
     window : Window
     phi : (3, 4) float64
 
-
     Returns
     -------
     W + (3,) float64
@@ -115,7 +114,6 @@ def sample_window(deformed: DeformedVolume, window: Window, phi: Array) -> Array
     ----------
     deformed, window, phi
         As in `image_points`.
-
 
     Returns
     -------
@@ -136,7 +134,6 @@ def window_weights(reference: ReferenceVolume, deformed: DeformedVolume, window:
     reference : ReferenceVolume
     deformed, window, phi
         As in `image_points`.
-
 
     Returns
     -------
@@ -161,7 +158,6 @@ def steepest_descent(reference: ReferenceVolume, window: Window) -> Array:
     reference : ReferenceVolume
     window : Window
 
-
     Returns
     -------
     W + (12,) float64
@@ -179,7 +175,6 @@ def hessian_matrix(descent: Array, weights: Array) -> Array:
     descent : W + (12,) float64
     weights : W float64
 
-
     Returns
     -------
     (12, 12) float64
@@ -195,7 +190,6 @@ def weighted_sum(descent: Array, weights: Array, values: Array) -> Array:
     descent : W + (12,) float64
     weights, values : W float64
 
-
     Returns
     -------
     (12,) float64
@@ -209,7 +203,6 @@ def grey_statistics(f: Array, g: Array, weights: Array) -> GreyStatistics:
     Parameters
     ----------
     f, g, weights : W float64
-
 
     Returns
     -------
@@ -231,7 +224,6 @@ def normalised_residual(f: Array, g: Array, statistics: GreyStatistics) -> Array
     f, g : W float64
     statistics : GreyStatistics
 
-
     Returns
     -------
     W float64
@@ -247,7 +239,6 @@ def solve(hessian: Array, rhs: Array) -> Array | None:
     ----------
     hessian : (n, n) float64
     rhs : (n,) float64
-
 
     Returns
     -------
@@ -272,7 +263,6 @@ def homogeneous(rows: ArrayLike) -> Array:
     ----------
     rows : (3, 4) or (12,) array
 
-
     Returns
     -------
     (4, 4) float64
@@ -287,7 +277,6 @@ def compose_inverse(phi: Array, step: Array) -> Array | None:
     ----------
     phi : (3, 4) float64
     step : (12,) float64
-
 
     Returns
     -------

@@ -17,7 +17,6 @@ def prefilter(volume: ArrayLike) -> Array:
     ----------
     volume : (nz, ny, nx) array
 
-
     Returns
     -------
     (nz, ny, nx) float64
@@ -33,7 +32,6 @@ def gradient(f: ArrayLike) -> Array:
     Parameters
     ----------
     f : (nz, ny, nx) array
-
 
     Returns
     -------
@@ -58,7 +56,6 @@ def block_mean(volume: ArrayLike, factor: int) -> Array:
     volume : (nz, ny, nx) array
     factor : int
 
-
     Returns
     -------
     (nz // factor, ny // factor, nx // factor) float64
@@ -79,7 +76,6 @@ def sample(samples: ArrayLike, points: ArrayLike, *, cubic: bool = True) -> Arra
     points : (..., 3) array
         In voxels.
     cubic : bool
-
 
     Returns
     -------
@@ -119,7 +115,6 @@ def sample_lines(samples: ArrayLike, points: Array, slope: Array, *, cubic: bool
         In voxels.
     slope : (3,) float64
 
-
     Returns
     -------
     (...) float64
@@ -158,7 +153,6 @@ def sample_row(
     position, slope : (3,) float64
         In voxels, and in voxels per voxel of the row.
 
-
     Returns
     -------
     (stop - start,) float64
@@ -178,7 +172,6 @@ def blend_displacement(phi: Array, origin: Array, spacing: Array, points: Array)
         In voxels.
     points : (N, 3) float64
         In voxels.
-
 
     Returns
     -------
@@ -229,7 +222,6 @@ def warp(
     inverse : bool
     fill : float
         Value where a point leads outside the limits or the displacement is NaN.
-
 
     Returns
     -------

@@ -28,7 +28,6 @@ def choose_bins(values: NDArray[np.floating], limits: tuple[float, float]) -> ND
     limits : (float, float)
         First and last edge.
 
-
     Returns
     -------
     (bins + 1,) float64
@@ -47,7 +46,6 @@ def find_maximum(values: NDArray[np.floating], edges: NDArray[np.float64]) -> fl
     ----------
     values : float array
     edges : (bins + 1,) float64
-
 
     Returns
     -------
@@ -69,7 +67,6 @@ def start_chart(axes: Axes, label: str, note: str, values: NDArray[np.floating])
     note : str
         Written above, on the right.
     values : float array
-
 
     Returns
     -------
@@ -99,7 +96,6 @@ def draw_histogram(axes: Axes, values: NDArray[np.floating], label: str) -> None
     values : float array
     label : str
         Of the x axis.
-
 
     Returns
     -------
@@ -131,7 +127,6 @@ def draw_zncc(axes: Axes, field: DeformationField, kinds: NDArray[np.int8], thre
         `NodeKind` of each node.
     threshold : float or None
 
-
     Returns
     -------
     None
@@ -160,7 +155,6 @@ def draw_sd(axes: Axes, sd_vox: NDArray[np.floating]) -> None:
     ----------
     axes : matplotlib Axes
     sd_vox : (N, 3) float array
-
 
     Returns
     -------

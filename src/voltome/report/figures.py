@@ -99,7 +99,6 @@ def draw_arrows(axes: Axes, section: Section, field: DeformationField) -> None:
     ----------
     axes, section, field : matplotlib Axes, Section, DeformationField
 
-
     Returns
     -------
     None
@@ -126,7 +125,6 @@ def list_kinds(axes: Axes, *, flat: bool = False) -> None:
     Parameters
     ----------
     axes, flat : matplotlib Axes, bool
-
 
     Returns
     -------
@@ -213,7 +211,6 @@ def draw_map(axes: Axes, section: Section, points: Points, quantity: Quantity, g
     ----------
     axes, section, points, quantity, grey : matplotlib Axes, Section, Points, Quantity, (float, float)
 
-
     Returns
     -------
     None
@@ -232,7 +229,6 @@ def finish_column(title_axes: Axes, bar: Axes, quantity: Quantity) -> None:
     Parameters
     ----------
     title_axes, bar, quantity : matplotlib Axes, matplotlib Axes, Quantity
-
 
     Returns
     -------
@@ -260,7 +256,6 @@ def draw_columns(
     ----------
     board, sections, points, quantities : Board, sequence of Section, Points, sequence of Quantity
     voxel_size_m, first : float or None, int
-
 
     Returns
     -------
@@ -433,11 +428,9 @@ def pick_section(slices: Slices, axis: str, slice_scale: int) -> Section:
     ----------
     slices, axis, slice_scale : mapping, str, int
 
-
     Returns
     -------
     Section
-
 
     Raises
     ------

@@ -39,7 +39,6 @@ def trusted_strain(strain: StrainField) -> NDArray[np.bool_]:
     ----------
     strain : StrainField
 
-
     Returns
     -------
     (N,) bool
@@ -55,7 +54,6 @@ def robust_range(values: NDArray[np.floating], *, percent: float = 1.0) -> tuple
     values : float array
     percent : float
         Left out at each end.
-
 
     Returns
     -------
@@ -80,7 +78,6 @@ def round_down(value: float) -> float:
     value : float
         Above 0.
 
-
     Returns
     -------
     float
@@ -104,7 +101,6 @@ def symmetric_range(values: NDArray[np.floating], *, percent: float = 2.0) -> tu
     percent : float
         Of the absolute values, left out at the top.
 
-
     Returns
     -------
     low, high : float
@@ -122,7 +118,6 @@ def half_spread(values: NDArray[np.floating]) -> float:
     Parameters
     ----------
     values : float array
-
 
     Returns
     -------
@@ -142,7 +137,6 @@ def finite_median(values: NDArray[np.floating]) -> float:
     Parameters
     ----------
     values : float array
-
 
     Returns
     -------

@@ -120,7 +120,6 @@ def grey_range(sections: Sequence[Section]) -> tuple[float, float]:
     ----------
     sections : sequence of Section
 
-
     Returns
     -------
     low, high : float
@@ -144,7 +143,6 @@ def draw_grey(axes: Axes, section: Section, limits: tuple[float, float], *, colo
         Grey values of the first and last colour.
     colours : str
         Name of the colour map.
-
 
     Returns
     -------
@@ -175,7 +173,6 @@ def label_row(axes: Axes, section: Section, layer: PointLayer | None, voxel_size
     voxel_size_m : float or None
         Adds the scale bar.
 
-
     Returns
     -------
     None
@@ -203,7 +200,6 @@ def draw_scale_bar(axes: Axes, section: Section, voxel_size_m: float) -> None:
     axes : matplotlib Axes
     section : Section
     voxel_size_m : float
-
 
     Returns
     -------
@@ -286,7 +282,6 @@ def draw_kinds(axes: Axes, layer: PointLayer, kinds: NDArray[np.int8]) -> None:
     kinds : (N,) int8
         `NodeKind` of each node.
 
-
     Returns
     -------
     None
@@ -312,7 +307,6 @@ def draw_bar(axes: Axes, norm: Normalize, colours: str, *, extend: str = "both")
         Scale and name of the colour map.
     extend : str
         Ends that get a tip: "both", "min", "max" or "neither".
-
 
     Returns
     -------
@@ -342,7 +336,6 @@ def title_column(axes: Axes, text: str) -> None:
     axes : matplotlib Axes
         First panel of the column.
     text : str
-
 
     Returns
     -------

@@ -42,11 +42,9 @@ def select_kinds(field: DeformationField, filtered: DeformationField | None) -> 
     field : DeformationField
     filtered : DeformationField or None
 
-
     Returns
     -------
     (N,) int8
-
 
     Raises
     ------
@@ -64,12 +62,10 @@ def shown_displacement(field: DeformationField, filtered: DeformationField | Non
     field : DeformationField
     filtered : DeformationField or None
 
-
     Returns
     -------
     (N, 3) float64
         In voxels.
-
 
     Raises
     ------
@@ -89,7 +85,6 @@ def strain_kinds(strain: StrainField) -> NDArray[np.int8]:
     ----------
     strain : StrainField
 
-
     Returns
     -------
     (N,) int8
@@ -104,7 +99,6 @@ def measured_kinds(kinds: NDArray[np.int8]) -> NDArray[np.int8]:
     Parameters
     ----------
     kinds : (N,) int8
-
 
     Returns
     -------
@@ -121,7 +115,6 @@ def best_known(values: NDArray[np.floating], kinds: NDArray[np.int8]) -> NDArray
     ----------
     values : (N, ...) float array
     kinds : (N,) int8
-
 
     Returns
     -------
@@ -140,7 +133,6 @@ def displacement_quantities(u: FloatArray, kinds: NDArray[np.int8]) -> list[Quan
         In voxels.
     kinds : (N,) int8
 
-
     Returns
     -------
     list of Quantity
@@ -158,7 +150,6 @@ def strain_quantities(strain: StrainField) -> list[Quantity]:
     Parameters
     ----------
     strain : StrainField
-
 
     Returns
     -------
@@ -187,7 +178,6 @@ def quality_quantities(field: DeformationField, kinds: NDArray[np.int8]) -> list
     ----------
     field : DeformationField
     kinds : (N,) int8
-
 
     Returns
     -------

@@ -19,7 +19,6 @@ def write_number(value: float | None, digits: int = 3, *, signed: bool = False) 
     signed : bool
         Write a plus sign too.
 
-
     Returns
     -------
     str
@@ -51,7 +50,6 @@ def write_metres(length_m: float, digits: int = 3, *, signed: bool = False) -> s
     digits, signed
         As in `write_number`.
 
-
     Returns
     -------
     str
@@ -73,7 +71,6 @@ def write_length(length_vox: float, voxel_size_m: float | None, digits: int = 3,
     digits, signed
         As in `write_number`.
 
-
     Returns
     -------
     str
@@ -93,7 +90,6 @@ def write_percent(fraction: float | None, digits: int = 3, *, signed: bool = Fal
     digits, signed
         As in `write_number`.
 
-
     Returns
     -------
     str
@@ -107,7 +103,6 @@ def write_seconds(seconds: float) -> str:
     Parameters
     ----------
     seconds : float
-
 
     Returns
     -------
@@ -131,7 +126,6 @@ def write_memory(size_bytes: float | None) -> str:
     ----------
     size_bytes : float or None
 
-
     Returns
     -------
     str
@@ -151,7 +145,6 @@ def flatten_values(values: Mapping[str, object], prefix: str = "") -> list[tuple
         Of numbers, texts, sequences and further mappings.
     prefix : str
         Written before each name.
-
 
     Returns
     -------
