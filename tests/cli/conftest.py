@@ -11,8 +11,17 @@ from pathlib import Path
 import pytest
 
 import voltome
+from voltome import dvc, kernels, twin
 
 Completed = subprocess.CompletedProcess[str]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compiled_kernels() -> None:
+    """The kernels compiled and cached before the first command, which would otherwise say that it compiles them."""
+    if kernels.needs_compiling():
+        pair = twin.make_speckle_pair((40, 44, 48), twin.make_rigid_motion(displacement_vox=(0.2, 0.1, -0.3)))
+        dvc.correlate_local(pair.reference, pair.deformed, node_spacing_vox=16, half_window_vox=8)
 
 
 @pytest.fixture(scope="session")
