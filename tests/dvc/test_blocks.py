@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from voltome.dvc import blocks
 from voltome.dvc.blocks import GreyScale, ReducedVolume, check_pair, measure_grey_scale, read_normalised, reduce_volume
 from voltome.errors import InputError
 from voltome.kernels.sampling import TAIL
@@ -36,6 +37,37 @@ def test_a_linear_ramp_goes_on_beyond_the_volume():
     block = _read((-3, -2, 0), (8, 7, 9), ramp)
     z, y, x = np.meshgrid(np.arange(-3, 8), np.arange(-2, 7), np.arange(9), indexing="ij")
     np.testing.assert_allclose(block, 3 * z + y + 2 * x, atol=1e-5)
+
+
+class Chunked:
+    """A volume that keeps an account of the planes that were read."""
+
+    def __init__(self, values, chunk_shape):
+        self.values, self.shape, self.dtype, self.chunk_shape = values, values.shape, values.dtype, chunk_shape
+        self.planes = []
+
+    def __getitem__(self, block):
+        self.planes.append((block[0].start, block[0].stop))
+        return self.values[block]
+
+
+@pytest.mark.parametrize("slab_voxels", [1, 400, 10**6])
+@pytest.mark.parametrize("factor", [1, 2, 3])
+def test_a_block_is_the_same_however_it_is_cut_for_reading(slab_voxels, factor, monkeypatch):
+    source = Chunked(GREY, (4, 4, 4))
+    whole = _read((-2, -1, 0), (8, 6, 9), reduce_volume(GREY, factor))
+    monkeypatch.setattr(blocks, "_SLAB_VOXELS", slab_voxels)
+    np.testing.assert_array_equal(_read((-2, -1, 0), (8, 6, 9), reduce_volume(source, factor)), whole)
+
+
+def test_no_layer_of_chunks_is_read_twice(monkeypatch):
+    monkeypatch.setattr(blocks, "_SLAB_VOXELS", 1)
+    source = Chunked(GREY, (4, 4, 4))
+    _read((3, 0, 0), (14, 11, 17), source)
+    assert source.planes == [(3, 4), (4, 8), (8, 12), (12, 14)]
+    source.planes.clear()
+    _read((0, 0, 0), (7, 5, 8), reduce_volume(source, 2))
+    assert source.planes == [(0, 4), (4, 8), (8, 12), (12, 14)]
 
 
 def test_a_reduced_voxel_is_the_mean_of_a_cube():

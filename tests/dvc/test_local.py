@@ -254,7 +254,8 @@ def test_small_blocks_give_the_same_and_never_read_the_whole_volume(affine_pair)
     options = {"node_spacing_vox": 10, "half_window_vox": 8, "initial_phi": start}
     whole = dvc.correlate_local(affine_pair.reference, affine_pair.deformed, **options).field
     cut = dvc.correlate_local(*volumes, **options, memory_bytes=4 << 20).field
-    np.testing.assert_allclose(cut.phi, whole.phi, atol=1e-4)
+    # Windows that are worked together take their neighbours' Phi for granted, to first order: a cut changes neighbours.
+    np.testing.assert_allclose(cut.phi, whole.phi, atol=1e-3)
     np.testing.assert_array_equal(cut.status, whole.status)
     for volume in volumes:
         assert volume.largest * 32 < 2 * (4 << 20) < np.prod(SHAPE) * 32

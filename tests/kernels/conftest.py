@@ -10,7 +10,7 @@ import pytest
 from numba.core.registry import CPUDispatcher
 from numpy.typing import NDArray
 
-from voltome.kernels import filters, gauss_newton, moments, reference, sampling, small_matrices, warping
+from voltome.kernels import filters, gauss_newton, moments, reference, sampling, small_matrices, warping, weights
 from voltome.kernels.sampling import TAIL
 
 Array = NDArray[np.float64]
@@ -57,7 +57,7 @@ class Pair:
 
     kernel_reference: moments.Reference
     kernel_deformed: moments.Deformed
-    weighting: gauss_newton.Weighting
+    weighting: weights.Weighting
     reference: reference.ReferenceVolume
     deformed: reference.DeformedVolume
 
@@ -125,7 +125,7 @@ def build_pair(
     return Pair(
         moments.Reference(flatten(f), *flats, np.array(f.shape, dtype=np.int64)),
         moments.Deformed(flatten(samples), size, shift, inside, readable, cubic),
-        gauss_newton.Weighting(*(NOTHING if w is None else flatten(w) for w in (weights_f, weights_g)), ones),
+        weights.Weighting(*(NOTHING if w is None else flatten(w) for w in (weights_f, weights_g)), ones),
         reference.ReferenceVolume(f, reference.gradient(f), weights_f),
         reference.DeformedVolume(
             reference.prefilter(block) if cubic else block, shift, inside, readable, cubic, weights_g

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voltome.kernels import gauss_newton, moments, reference
+from voltome.kernels import gauss_newton, moments, reference, weights
 from voltome.kernels.gauss_newton import Rules
 from voltome.kernels.sampling import LANES, TAIL
 
@@ -189,7 +189,7 @@ def test_soft_weights_equal_their_twin(build, make_window) -> None:  # type: ign
     flat = np.full(nz * ny * stride + TAIL, 7.0, dtype=np.float32)
     kernel = moments.Window(*window, flat, stride)
     for first, stop in ((window.low[0], 0), (0, window.high[0])):
-        gauss_newton.fill_weights(
+        weights.fill_weights(
             pair.kernel_reference, pair.kernel_deformed, pair.weighting, kernel, phi, int(first), int(stop)
         )
     rows = flat[:-TAIL].reshape(nz, ny, stride)

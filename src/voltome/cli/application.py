@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from voltome import __version__
+from voltome.cli.compose import compose
 from voltome.cli.correlate import correlate, demo
 from voltome.cli.deform import deform, residual, strain
 from voltome.cli.doctor import doctor
@@ -34,5 +35,5 @@ def _voltome(
     """
 
 
-for command in (correlate, deform, residual, strain, convert, info, demo, doctor):
+for command in (correlate, compose, deform, residual, strain, convert, info, demo, doctor):
     app.command()(command)

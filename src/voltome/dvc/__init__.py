@@ -9,11 +9,13 @@ import importlib
 from typing import TYPE_CHECKING
 
 _WHERE = {
+    "Composition": "composition",
     "DeformedVolume": "deformation",
     "LocalCorrelation": "local",
     "Registration": "registration",
     "check_smoothing": "filtering",
     "check_strain_options": "strain",
+    "compose_fields": "composition",
     "compute_strain": "strain",
     "correlate_local": "local",
     "correlate_nodes": "nodes",
@@ -28,6 +30,7 @@ _WHERE = {
 }
 
 if TYPE_CHECKING:
+    from voltome.dvc.composition import Composition, compose_fields
     from voltome.dvc.deformation import DeformedVolume, deform_volume, open_residual, subtract_deformed
     from voltome.dvc.filtering import check_smoothing, fill_field, smooth_field
     from voltome.dvc.interpolation import interpolate_field
@@ -38,11 +41,13 @@ if TYPE_CHECKING:
     from voltome.dvc.workers import thread_pool
 
 __all__ = [
+    "Composition",
     "DeformedVolume",
     "LocalCorrelation",
     "Registration",
     "check_smoothing",
     "check_strain_options",
+    "compose_fields",
     "compute_strain",
     "correlate_local",
     "correlate_nodes",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from voltome.kernels import filters
 from voltome.kernels.moments import Deformed, Reference
 from voltome.kernels.sampling import TAIL
 
-_SLAB_VOXELS = 1 << 24
+_SLAB_VOXELS = 1 << 20
+"""Read at a time: few enough to stay in the processor's cache, and memory that is touched once is dear."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +40,25 @@ class ReducedVolume:
         self.factor = factor
         self.shape = tuple(n // factor for n in source.shape)
         self.dtype = np.dtype(np.float32)
+        self.chunk_shape = tuple(max(1, n // factor) for n in getattr(source, "chunk_shape", (1, 1, 1)))
 
     def __getitem__(self, block: Block) -> NDArray[np.float32]:
         low, high = [s.start for s in block], [s.stop for s in block]
         out = np.empty([b - a for a, b in zip(low, high, strict=True)], dtype=np.float32)
-        planes = max(1, _SLAB_VOXELS // max(1, out[0].size * self.factor**3))
-        for first in range(0, len(out), planes):
-            stop = min(first + planes, len(out))
-            full = make_block(
-                np.array([low[0] + first, *low[1:]]) * self.factor, np.array([low[0] + stop, *high[1:]]) * self.factor
-            )
+        plane = out[0].size * self.factor**3 if len(out) else 0
+        for first, stop in _cut_planes(self, low[0], high[0], plane):
+            full = make_block(np.array([first, *low[1:]]) * self.factor, np.array([stop, *high[1:]]) * self.factor)
             values = np.ascontiguousarray(self.source[full], dtype=np.float32)
-            filters.block_mean(values, self.factor, out[first:stop], 0, stop - first)
+            filters.block_mean(values, self.factor, out[first - low[0] : stop - low[0]], 0, stop - first)
         return out
+
+
+def _cut_planes(source: VolumeSource, first: int, stop: int, plane_voxels: int) -> Iterator[tuple[int, int]]:
+    """Slabs of planes first..stop of some `_SLAB_VOXELS`, in whole layers of the source's chunks where it has any."""
+    layer: int = getattr(source, "chunk_shape", (1, 1, 1))[0]
+    depth = layer * max(1, _SLAB_VOXELS // max(1, plane_voxels * layer))
+    edges = [first, *range((first // depth + 1) * depth, stop, depth), stop]
+    return itertools.pairwise(edges)
 
 
 def reduce_volume(source: VolumeSource, factor: int) -> VolumeSource:
@@ -185,19 +193,22 @@ def read_normalised(
     """
     shape = np.asarray(source.shape)
     low, high = np.clip(start, 0, shape), np.clip(stop, 0, shape)
-    values = np.asarray(source[make_block(low, high)])
     size = stop - start
     flat = np.empty(int(np.prod(size)) + TAIL, dtype=np.float32)
     flat[flat.size - TAIL :] = 0.0
     block = flat[: flat.size - TAIL].reshape(size)
     before, after = low - start, stop - high
     inner = tuple(slice(int(b), int(n - a)) for b, a, n in zip(before, after, size, strict=True))
-    offset = values.dtype.type(scale.offset) if values.dtype == np.float64 else np.float32(scale.offset)
-    np.subtract(values, offset, out=block[inner], casting="unsafe", dtype=np.result_type(offset))
-    block[inner] *= np.float32(scale.scale)
+    known = block[inner]
+    for first, end in _cut_planes(source, int(low[0]), int(high[0]), int(np.prod((high - low)[1:]))):
+        values = np.asarray(source[make_block(np.array([first, *low[1:]]), np.array([end, *high[1:]]))])
+        offset = values.dtype.type(scale.offset) if values.dtype == np.float64 else np.float32(scale.offset)
+        slab = known[first - low[0] : end - low[0]]
+        np.subtract(values, offset, out=slab, casting="unsafe", dtype=np.result_type(offset))
+        slab *= np.float32(scale.scale)
     for axis in range(3):  # what is filled already, and of the axes to come the inside
-        known = block[tuple(slice(None) if other <= axis else inner[other] for other in range(3))]
-        _continue_volume(np.moveaxis(known, axis, 0), int(before[axis]), int(after[axis]))
+        filled = block[tuple(slice(None) if other <= axis else inner[other] for other in range(3))]
+        _continue_volume(np.moveaxis(filled, axis, 0), int(before[axis]), int(after[axis]))
     return flat
 
 

@@ -25,11 +25,45 @@ _DAMPING = 0.02
 _LEAST_CONTENT = 0.01
 
 
+def cell_centres() -> FloatArray:
+    """Centres of a window's cells, half the window's side = 1.
+
+    Returns
+    -------
+    (64, 3) float64
+    """
+    axis = (np.arange(CELLS) + 0.5) / CELLS * 2.0 - 1.0
+    return np.stack([a.ravel() for a in np.meshgrid(axis, axis, axis, indexing="ij")], axis=1)
+
+
+def cell_displacements(cells: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Residual displacement of each cell of a window.
+
+    Parameters
+    ----------
+    cells : (N, 64, 9) float64
+        Sums of w g_r residual (3) and of w g_r g_s (zz zy zx yy yx xx).
+
+    Returns
+    -------
+    displacement : (N, 64, 3) float64
+        Voxels.
+    inverse : (N, 64, 3, 3) float64
+        Its covariance for white noise of variance 1.
+    strength : (N, 64) float64
+        Texture of the cell: mean of the diagonal of sum w g_r g_s.
+    """
+    h = cells[:, :, [3, 4, 5, 4, 6, 7, 5, 7, 8]].reshape(*cells.shape[:2], 3, 3)
+    strength = np.trace(h, axis1=2, axis2=3) / 3.0
+    typical = np.maximum(np.median(strength, axis=1), 1e-12)[:, None, None, None]
+    inverse = np.linalg.inv(h + _DAMPING * typical * np.eye(3))  # cells without texture must not blow up
+    return np.einsum("ncij,ncj->nci", inverse, cells[:, :, :3]), inverse, strength
+
+
 @cache
 def _smooth_and_steps() -> tuple[FloatArray, FloatArray]:
     """Quadratic displacements (64, 10) and unit steps (64, 39) at the cells' centres."""
-    axis = (np.arange(CELLS) + 0.5) / CELLS * 2.0 - 1.0
-    z, y, x = (a.ravel() for a in np.meshgrid(axis, axis, axis, indexing="ij"))
+    z, y, x = cell_centres().T
     smooth = np.stack([np.ones_like(z), z, y, x, z * z, y * y, x * x, z * y, z * x, y * x], axis=1)
     steps = []
     for normal in _NORMALS:
@@ -54,11 +88,7 @@ def find_jump(cells: NDArray[np.float64], variance: FloatArray) -> tuple[FloatAr
         Length of the step and its standard deviation from grey noise. With no jump their ratio is about 3, because
         the largest of 39 planes is taken; five and more do not come from noise.
     """
-    h = cells[:, :, [3, 4, 5, 4, 6, 7, 5, 7, 8]].reshape(*cells.shape[:2], 3, 3)
-    strength = np.trace(h, axis1=2, axis2=3) / 3.0
-    typical = np.maximum(np.median(strength, axis=1), 1e-12)[:, None, None, None]
-    inverse = np.linalg.inv(h + _DAMPING * typical * np.eye(3))  # cells without texture must not blow up
-    shift = np.einsum("ncij,ncj->nci", inverse, cells[:, :, :3])
+    shift, inverse, strength = cell_displacements(cells)
     weight = strength / np.maximum(strength.sum(axis=1, keepdims=True), 1e-30)
     smooth, steps = _smooth_and_steps()
     normal = np.einsum("nc,ci,cj->nij", weight, smooth, smooth, optimize=True) + 1e-9 * np.eye(smooth.shape[1])

@@ -227,7 +227,7 @@ def _run_level(
     for factor in choose_reductions(level.half_window_vox, last):
         stage = name if factor == 1 else f"{name}, voxels of {factor}"
         report = None if on_progress is None else (lambda done, total, s=stage: on_progress(s, done, total))
-        stage_rules = replace(rules, half_window_vox=round(level.half_window_vox / factor))
+        stage_rules = replace(rules, half_window_vox=round(level.half_window_vox / factor), last=last and factor == 1)
         results = _run_reduced(pair, factor, positions, phi, stage_rules, pool, report)
         _retry(pair, factor, positions, results, phi.copy(), stage_rules, pool)
         good = (results.status == NodeStatus.CONVERGED) & ~_doubtful(positions, results)

@@ -11,15 +11,20 @@ from numpy.typing import NDArray
 
 from voltome.dvc.blocks import GreyScale, prepare_deformed, prepare_reference, read_normalised
 from voltome.dvc.jumps import find_jump
+from voltome.dvc.overlap import correlate_grid, find_grid
+from voltome.dvc.uncertainty import effective_variance
 from voltome.errors import InputError
 from voltome.fields import FloatArray, NodeStatus
 from voltome.grid import VolumeSource, make_block
 from voltome.kernels import filters, gauss_newton
 from voltome.kernels.moments import Deformed, Reference
 from voltome.kernels.sampling import TAIL
+from voltome.kernels.weights import Weighting
 
 _BATCH = 32
 _ROUNDS = 8
+_STEP_VOX = 0.1
+_START_TOLERANCE_VOX = 0.01
 _NO_WEIGHTS = np.zeros(0, dtype=np.float32)
 
 
@@ -50,6 +55,8 @@ class NodeRules:
     det_low: float = 0.1
     det_high: float = 10.0
     memory_bytes: int = 768 << 20
+    last: bool = True
+    """Whether this is the result: else a coarser tolerance will do, and neither covariance nor jumps are needed."""
 
 
 @dataclass
@@ -334,14 +341,16 @@ def _work_box(
         volume_shape=pair.deformed.shape,
         cubic=rules.cubic,
     )
-    batches = [box.index[i : i + _BATCH] for i in range(0, len(box.index), _BATCH)]
+    nodes = positions - box.reference_start
+    alone = _work_grid(reference, deformed, (weights, valid), nodes, low, high, box.index, results, rules, pool)
+    batches = [alone[i : i + _BATCH] for i in range(0, len(alone), _BATCH)]
     jobs = {
         pool.submit(
             _work_batch,
             reference,
             deformed,
             (weights, valid),
-            positions - box.reference_start,
+            nodes,
             low,
             high,
             batch,
@@ -350,7 +359,7 @@ def _work_box(
         ): batch
         for batch in batches
     }
-    finished = []
+    finished = [np.setdiff1d(box.index, alone)]
     try:
         for job in as_completed(jobs):
             job.result()
@@ -375,15 +384,7 @@ def _work_batch(
 ) -> None:
     """Run the kernel on a batch of nodes and turn its sums into results."""
     n = len(batch)
-    ones = np.ones(2 * rules.half_window_vox + 1 + 2 * TAIL, dtype=np.float32)
-    limits = gauss_newton.Rules(
-        rules.half_window_vox,
-        rules.tolerance_vox,
-        rules.max_iterations,
-        rules.min_coverage,
-        rules.det_low,
-        rules.det_high,
-    )
+    limits, weighting = _kernel_inputs(weights, rules)
     phi = np.ascontiguousarray(results.phi[batch, :3, :])
     status = np.zeros(n, dtype=np.int32)
     numbers, hessian = np.full((n, 6), np.nan), np.zeros((n, 12, 12))
@@ -391,7 +392,7 @@ def _work_batch(
     gauss_newton.correlate_nodes(
         reference,
         deformed,
-        gauss_newton.Weighting(*weights, ones),
+        weighting,
         limits,
         np.ascontiguousarray(nodes[batch]),
         np.ascontiguousarray(low[batch]),
@@ -402,6 +403,83 @@ def _work_batch(
         hessian,
         cells,
     )
+    _keep(results, batch, phi, status, numbers, hessian, cells, rules)
+
+
+def _kernel_inputs(
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]], rules: NodeRules
+) -> tuple[gauss_newton.Rules, Weighting]:
+    ones = np.ones(2 * rules.half_window_vox + 1 + 2 * TAIL, dtype=np.float32)
+    limits = gauss_newton.Rules(
+        rules.half_window_vox,
+        rules.tolerance_vox if rules.last else _START_TOLERANCE_VOX,
+        rules.max_iterations,
+        rules.min_coverage,
+        rules.det_low,
+        rules.det_high,
+        rules.last,
+    )
+    return limits, Weighting(*weights, ones)
+
+
+def _work_grid(
+    reference: Reference,
+    deformed: Deformed,
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]],
+    nodes: NDArray[np.int64],
+    low: NDArray[np.int64],
+    high: NDArray[np.int64],
+    index: NDArray[np.int64],
+    results: NodeResults,
+    rules: NodeRules,
+    pool: ThreadPoolExecutor,
+) -> NDArray[np.int64]:
+    """Work nodes together where they form a grid; returns those that have to be worked by themselves.
+
+    That is where a node did not converge with the others, or where its window shows a step or a residual that its
+    neighbours' windows do not: cells that were sampled with the neighbours' Phi may then be at fault.
+    """
+    grid = find_grid(nodes[index], low[index], high[index], rules.half_window_vox)
+    if grid is None:
+        return index
+    limits, weighting = _kernel_inputs(weights, rules)
+    start = np.ascontiguousarray(results.phi[index, :3, :])
+    state = correlate_grid(grid, reference, deformed, weighting, limits, start, pool)
+    together = np.flatnonzero(state.status == gauss_newton.CONVERGED)
+    if not len(together):
+        return index
+    chosen = index[together]
+    _keep(
+        results,
+        chosen,
+        state.next_phi[together],
+        state.status[together],
+        state.numbers[together, :6],
+        state.hessian[together],
+        state.cells[together],
+        rules,
+    )
+    return np.setdiff1d(index, chosen[~_stands_out(results, chosen)] if rules.last else chosen)
+
+
+def _stands_out(results: NodeResults, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    ratio = results.jump_vox[index] / np.maximum(results.jump_sd_vox[index], 1e-12)
+    step = (results.jump_vox[index] > _STEP_VOX) & (ratio > 2.0 * np.median(ratio))
+    variance = results.residual_variance[index]
+    return np.asarray(step | (variance > 2.0 * np.median(variance)))
+
+
+def _keep(
+    results: NodeResults,
+    batch: NDArray[np.int64],
+    phi: FloatArray,
+    status: NDArray[np.int32],
+    numbers: FloatArray,
+    hessian: FloatArray,
+    cells: FloatArray,
+    rules: NodeRules,
+) -> None:
+    """Turn a kernel's sums into results; of a start, Phi is all that is wanted."""
     results.phi[batch, :3, :] = phi
     results.status[batch] = status
     results.zncc[batch], results.delta_phi_norm[batch], results.coverage[batch] = (
@@ -412,10 +490,11 @@ def _work_batch(
     iterations = np.where(np.isfinite(numbers[:, 3]), numbers[:, 3], 0).astype(np.int32)
     results.iterations[batch] += iterations
     worked = np.flatnonzero((status >= NodeStatus.ITERATIONS_SPENT) & (numbers[:, 4] > 0))
-    if len(worked):
+    if len(worked) and rules.last:
         chosen = batch[worked]
         variance = residual_variance(numbers[worked])
-        results.covariance[chosen] = variance[:, None, None] * np.linalg.pinv(hessian[worked], hermitian=True)
+        effective = effective_variance(cells[worked])
+        results.covariance[chosen] = effective[:, None, None] * np.linalg.pinv(hessian[worked], hermitian=True)
         results.residual_variance[chosen], results.grey_sd[chosen] = variance, numbers[worked, 4]
         results.jump_vox[chosen], results.jump_sd_vox[chosen] = find_jump(cells[worked], variance)
 

@@ -22,7 +22,7 @@ from voltome.dvc.nodes import refuse_nan
 from voltome.dvc.workers import thread_pool
 from voltome.fields import FloatArray, NodeStatus
 from voltome.grid import VolumeSource
-from voltome.kernels import filters, gauss_newton, moments
+from voltome.kernels import filters, gauss_newton, moments, weights
 from voltome.kernels.sampling import TAIL, line_size
 
 _FFT_SIDE = 64
@@ -66,7 +66,7 @@ class _Level:
 
     reference: moments.Reference
     deformed: moments.Deformed
-    weighting: gauss_newton.Weighting
+    weighting: weights.Weighting
     node: NDArray[np.int64]
     low: NDArray[np.int64]
     high: NDArray[np.int64]
@@ -241,7 +241,7 @@ def _prepare_level(
     return _Level(
         prepare_reference(pool, f, shape),
         deformed_level._replace(inside=taps, readable=taps),
-        gauss_newton.Weighting(
+        weights.Weighting(
             weights_f if mask is not None or (weights_f == 0).any() else weights_g[:0], weights_g, weights_g[:0]
         ),
         node,
@@ -316,7 +316,7 @@ def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray)
         plane = np.zeros(moments.PLANE_SIZE, dtype=np.float32)
         values = np.zeros(moments.ROWS * (stride + TAIL), dtype=np.float32)
         line = np.zeros(moments.ROWS * line_size(stride), dtype=np.float32)
-        gauss_newton.fill_weights(level.reference, level.deformed, level.weighting, window, phi, first, stop)
+        weights.fill_weights(level.reference, level.deformed, level.weighting, window, phi, first, stop)
         moments.sum_reference(level.reference, window, first, stop, plane, hessian, gradient, gradient_grey, totals_f)
         moments.sum_deformed(level.reference, level.deformed, window, phi, first, stop, values, line, product, totals_g)
         return hessian, gradient, gradient_grey, product, totals_f, totals_g

@@ -18,14 +18,20 @@ from voltome.kernels.moments import (
     PLANE_SIZE,
     ROWS,
     Window,
+    add_at,
     grey_statistics,
+    row_start,
     sample_rows,
     sum_deformed,
     sum_reference,
     whole_groups,
 )
-from voltome.kernels.sampling import TAIL, clip_row, line_size
+from voltome.kernels.sampling import TAIL, line_size
 from voltome.kernels.small_matrices import compose_inverse, determinant, factorise, solve_factorised
+from voltome.kernels.vector import LANES, load
+from voltome.kernels.weights import fill_weights
+
+_f4 = np.float32
 
 CONVERGED, SPENT, ERROR, SINGULAR, DETERMINANT, MASKED, NAN_START = 2, 1, -1, -2, -3, -5, -7
 LEFT_BLOCK = -100
@@ -34,6 +40,7 @@ LEFT_BLOCK = -100
 CELLS = 4
 """Cells along each side of a window in which the residual displacement is looked at."""
 
+_RESIDUALS = 9
 _MOVED = 0.75
 _REBASES = 6
 _PATIENCE = 10
@@ -48,18 +55,12 @@ class Rules(NamedTuple):
     min_coverage: float
     det_low: float
     det_high: float
-
-
-class Weighting(NamedTuple):
-    """Optional weights: an empty array stands for ones."""
-
-    reference: NDArray[np.float32]
-    deformed: NDArray[np.float32]
-    ones: NDArray[np.float32]
+    cells: bool = True
+    """Whether the residual displacement of the windows' cells is wanted."""
 
 
 @compiled()
-def _image_box(window, deformed, phi, box):
+def image_box(window, deformed, phi, box):
     """Bounding box of the window's image in the deformed block, from its eight corners."""
     for a in range(3):
         centre = window.node[a] + deformed.shift[a] + phi[a, 3]
@@ -72,7 +73,7 @@ def _image_box(window, deformed, phi, box):
 
 
 @compiled()
-def _leaves_block(box, deformed):
+def leaves_block(box, deformed):
     """Whether a part of the image lies inside the volume but outside what was read."""
     for a in range(3):
         low, high = max(box[a, 0], deformed.inside[a, 0]), min(box[a, 1], deformed.inside[a, 1])
@@ -82,7 +83,7 @@ def _leaves_block(box, deformed):
 
 
 @compiled()
-def _inside(box, deformed):
+def inside_volume(box, deformed):
     for a in range(3):
         if box[a, 0] < deformed.inside[a, 0] or box[a, 1] > deformed.inside[a, 1]:
             return False
@@ -90,64 +91,11 @@ def _inside(box, deformed):
 
 
 @compiled()
-def _moved(box, base):
+def moved(box, base):
     for a in range(3):
         if abs(box[a, 0] - base[a, 0]) > _MOVED or abs(box[a, 1] - base[a, 1]) > _MOVED:
             return True
     return False
-
-
-@compiled()
-def _deformed_weight(deformed, weights, pz, py, px):
-    """Weight of the deformed volume's voxel next to a position; 0 outside the block."""
-    z, y, x = int(math.floor(pz + 0.5)), int(math.floor(py + 0.5)), int(math.floor(px + 0.5))
-    if min(z, y, x) < 0 or z >= deformed.shape[0] or y >= deformed.shape[1] or x >= deformed.shape[2]:
-        return np.float32(0.0)
-    return weights[(z * deformed.shape[1] + y) * deformed.shape[2] + x]
-
-
-@compiled(cache=True)
-def fill_weights(reference, deformed, weighting, window, phi, first_z, stop_z):
-    """Weights of planes first_z..stop_z of a window that is masked or leaves the volume, one padded row after another.
-
-    A voxel counts as much as the reference's weight says, and as that of what it is mapped to; one that is mapped
-    outside the deformed volume does not count.
-
-    Parameters
-    ----------
-    reference : Reference
-    deformed : Deformed
-    weighting : Weighting
-    window : Window
-        Its `weights` are written.
-    phi : float64 (3, 4)
-    first_z, stop_z : int
-        Planes relative to the node.
-    """
-    out, stride, n, x = window.weights, window.row_stride, window.high[2] - window.low[2], window.low[2]
-    inside = deformed.inside
-    m = (first_z - window.low[0]) * (window.high[1] - window.low[1]) * stride
-    for z in range(first_z, stop_z):
-        for y in range(window.low[1], window.high[1]):
-            pz = window.node[0] + deformed.shift[0] + phi[0, 3] + phi[0, 0] * z + phi[0, 1] * y + phi[0, 2] * x
-            py = window.node[1] + deformed.shift[1] + phi[1, 3] + phi[1, 0] * z + phi[1, 1] * y + phi[1, 2] * x
-            px = window.node[2] + deformed.shift[2] + phi[2, 3] + phi[2, 0] * z + phi[2, 1] * y + phi[2, 2] * x
-            start, stop = clip_row(pz, phi[0, 2], inside[0, 0], inside[0, 1], 0, n)
-            start, stop = clip_row(py, phi[1, 2], inside[1, 0], inside[1, 1], start, stop)
-            start, stop = clip_row(px, phi[2, 2], inside[2, 0], inside[2, 1], start, stop)
-            for i in range(stride):
-                out[m + i] = np.float32(1.0) if i >= start and i < stop else np.float32(0.0)
-            if weighting.reference.size > 0:
-                k = (window.node[0] + z) * reference.shape[1] + window.node[1] + y
-                k = k * reference.shape[2] + window.node[2] + x
-                for i in range(start, stop):
-                    out[m + i] *= weighting.reference[k + i]
-            if weighting.deformed.size > 0:
-                for i in range(start, stop):
-                    out[m + i] *= _deformed_weight(
-                        deformed, weighting.deformed, pz + phi[0, 2] * i, py + phi[1, 2] * i, px + phi[2, 2] * i
-                    )
-            m += stride
 
 
 @compiled()
@@ -164,7 +112,7 @@ def _weigh(reference, deformed, weighting, node, low, high, phi, inside, buffer)
 
 
 @compiled()
-def _step_norm(step, lever):
+def step_norm(step, lever):
     """Size of an increment in voxels: displacement and, at the window's rms lever arm, gradient."""
     total = 0.0
     for k in range(12):
@@ -174,7 +122,27 @@ def _step_norm(step, lever):
 
 
 @compiled()
-def _plain_norm(step):
+def limit_step(step, half_window):
+    """Norm of an increment in voxels; a wild one is shortened: go its way, but not so far."""
+    norm = step_norm(step, half_window / math.sqrt(3.0))
+    if norm > 0.5 * half_window:
+        for k in range(12):
+            step[k] *= 0.5 * half_window / norm
+    return norm
+
+
+@compiled()
+def has_settled(norm, previous, tolerance):
+    """Whether what is left to go is below the tolerance (voxels), from the last two norms (`previous` < 0: only one).
+
+    Convergence is linear: with rate r = norm / previous what is left is about norm r / (1 - r).
+    """
+    rate = norm / previous if previous > 0.0 else 1.0
+    return norm < 0.1 * tolerance or (rate < 0.7 and norm * rate / (1.0 - rate) < tolerance)
+
+
+@compiled()
+def plain_norm(step):
     total = 0.0
     for k in range(12):
         total += step[k] * step[k]
@@ -191,47 +159,63 @@ def right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs):
     return zncc
 
 
+@compiled(fastmath=True)
+def _residual_row(reference, w, m, k, values, first, n, ratio, mean_f, mean_g, columns, at):
+    """Add a row's w g_r residual (3) and w g_r g_s (6), voxel by voxel, to the columns from `at` on."""
+    f, gz, gy, gx = reference.grey, reference.gradient_z, reference.gradient_y, reference.gradient_x
+    width = whole_groups(n)
+    for i in range(0, width, LANES):
+        weight = load(w, m + i)
+        a, b, c = load(gz, k + i), load(gy, k + i), load(gx, k + i)
+        r = weight * (ratio * (load(values, first + i) - mean_g) - (load(f, k + i) - mean_f))
+        wa, wb = weight * a, weight * b
+        here = at + i
+        add_at(columns, here, a * r)
+        add_at(columns, here + width, b * r)
+        add_at(columns, here + 2 * width, c * r)
+        add_at(columns, here + 3 * width, wa * a)
+        add_at(columns, here + 4 * width, wa * b)
+        add_at(columns, here + 5 * width, wa * c)
+        add_at(columns, here + 6 * width, wb * b)
+        add_at(columns, here + 7 * width, wb * c)
+        add_at(columns, here + 8 * width, weight * c * c)
+
+
 @compiled()
-def _sum_cells(reference, deformed, window, phi, statistics, values, line, out):
-    """Gauss-Newton sums of a pure translation for each of CELLS^3 cells of the window, every second row and plane.
+def _sum_cells(reference, deformed, window, phi, statistics, values, line, columns, out):
+    """Gauss-Newton sums of a pure translation for each of CELLS^3 cells of the window.
 
     out[cell] holds sum w g_r residual (3) and sum w g_r g_s (zz zy zx yy yx xx).
     """
-    for k in range(out.shape[0]):
-        for j in range(9):
-            out[k, j] = 0.0
     mean_f, sd_f, mean_g, sd_g, _ = statistics
     ratio = sd_f / sd_g if sd_g > 1e-9 else 0.0
-    shape_y, shape_x = reference.shape[1], reference.shape[2]
     nz, ny, nx = window.high[0] - window.low[0], window.high[1] - window.low[1], window.high[2] - window.low[2]
-    stride = values.size // ROWS
-    for z in range(window.low[0], window.high[0], 2):
-        cz = (z - window.low[0]) * CELLS // nz
-        for first in range(window.low[1], window.high[1], 2 * ROWS):
-            rows = min(ROWS, (window.high[1] - first + 1) // 2)
-            sample_rows(deformed, window, phi, z, first, 2, rows, values, line)
+    length, width = values.size // ROWS, whole_groups(nx)
+    for i in range(CELLS * _RESIDUALS * width):
+        columns[i] = 0.0
+    for z in range(nz):
+        for first in range(0, ny, ROWS):
+            rows = min(ROWS, ny - first)
+            sample_rows(deformed, window, phi, z + window.low[0], first + window.low[1], 1, rows, values, length, line)
             for j in range(rows):
-                y = first + 2 * j
-                cy = (y - window.low[1]) * CELLS // ny
-                k = ((window.node[0] + z) * shape_y + window.node[1] + y) * shape_x + window.node[2] + window.low[2]
-                m = ((z - window.low[0]) * ny + y - window.low[1]) * window.row_stride
-                for cx in range(CELLS):
-                    cell = out[(cz * CELLS + cy) * CELLS + cx]
+                k, m = row_start(window, reference.shape, z + window.low[0], first + j + window.low[1])
+                at = (first + j) * CELLS // ny * _RESIDUALS * width
+                _residual_row(
+                    reference, window.weights, m, k, values, j * length, nx, _f4(ratio), _f4(mean_f), _f4(mean_g),
+                    columns, at,
+                )  # fmt: skip
+        cz = z * CELLS // nz
+        if z + 1 < nz and (z + 1) * CELLS // nz == cz:
+            continue
+        for cy in range(CELLS):
+            for cx in range(CELLS):
+                cell = out[(cz * CELLS + cy) * CELLS + cx]
+                for j in range(_RESIDUALS):
+                    total, at = 0.0, (cy * _RESIDUALS + j) * width
                     for i in range((cx * nx + CELLS - 1) // CELLS, ((cx + 1) * nx + CELLS - 1) // CELLS):
-                        w = window.weights[m + i]
-                        z_, y_, x_ = (
-                            reference.gradient_z[k + i], reference.gradient_y[k + i], reference.gradient_x[k + i]
-                        )  # fmt: skip
-                        r = w * (ratio * (values[j * stride + i] - mean_g) - (reference.grey[k + i] - mean_f))
-                        cell[0] += z_ * r
-                        cell[1] += y_ * r
-                        cell[2] += x_ * r
-                        cell[3] += w * z_ * z_
-                        cell[4] += w * z_ * y_
-                        cell[5] += w * z_ * x_
-                        cell[6] += w * y_ * y_
-                        cell[7] += w * y_ * x_
-                        cell[8] += w * x_ * x_
+                        total += float(columns[at + i])
+                        columns[at + i] = 0.0
+                    cell[j] = total
 
 
 class Scratch(NamedTuple):
@@ -240,6 +224,7 @@ class Scratch(NamedTuple):
     values: NDArray[np.float32]
     line: NDArray[np.float32]
     plane: NDArray[np.float32]
+    columns: NDArray[np.float32]
     weights: NDArray[np.float32]
     boxes: NDArray[np.float64]
     factor: NDArray[np.float64]
@@ -255,18 +240,17 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
     gradient, gradient_grey, product = scratch.vectors[0], scratch.vectors[1], scratch.vectors[2]
     rhs, step = scratch.vectors[3], scratch.vectors[4]
     totals_f, totals_g, factor = scratch.totals[0], scratch.totals[1], scratch.factor
-    lever = rules.half_window / math.sqrt(3.0)
     window = Window(node, low, high, weighting.ones, 0)
     cropped = float((high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2]))
     status, previous, rebases, settled = SPENT, -1.0, 0, False
     smallest, stalled = 1e30, 0
     for iteration in range(rules.max_iterations):
-        _image_box(window, deformed, phi, box)
-        if _leaves_block(box, deformed):
+        image_box(window, deformed, phi, box)
+        if leaves_block(box, deformed):
             return LEFT_BLOCK
-        inside = _inside(box, deformed)
+        inside = inside_volume(box, deformed)
         fixed = inside and settled
-        if rebases == 0 or (not fixed and rebases < _REBASES and _moved(box, base)):
+        if rebases == 0 or (not fixed and rebases < _REBASES and moved(box, base)):
             window = _weigh(reference, deformed, weighting, node, low, high, phi, inside, scratch.weights)
             sum_reference(reference, window, low[0], high[0], scratch.plane, hessian, gradient, gradient_grey, totals_f)
             numbers[2] = totals_f[0] / cropped
@@ -281,13 +265,10 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
         sum_deformed(reference, deformed, window, phi, low[0], high[0], values, line, product, totals_g)
         numbers[0] = right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs)
         solve_factorised(factor, rhs, step)
-        norm = _step_norm(step, lever)
-        if norm > 0.5 * rules.half_window:  # a wild step: go its way, but not so far
-            for k in range(12):
-                step[k] *= 0.5 * rules.half_window / norm
+        norm = limit_step(step, rules.half_window)
         if not compose_inverse(phi, step, scratch.matrices):
             return ERROR
-        numbers[1], numbers[3] = _plain_norm(step), iteration + 1.0
+        numbers[1], numbers[3] = plain_norm(step), iteration + 1.0
         det = determinant(phi)
         if not (det > rules.det_low and det < rules.det_high):
             return DETERMINANT
@@ -296,15 +277,14 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
         smallest = min(smallest, norm)
         if stalled >= _PATIENCE:
             break
-        # Convergence is linear: with rate r = norm / previous what is left is about norm r / (1 - r).
-        rate = norm / previous if previous > 0.0 else 1.0
-        previous = norm
-        if norm < 0.1 * rules.tolerance or (rate < 0.7 and norm * rate / (1.0 - rate) < rules.tolerance):
+        if has_settled(norm, previous, rules.tolerance):
             status = CONVERGED
             break
+        previous = norm
     statistics = grey_statistics(totals_f, totals_g)
     numbers[4], numbers[5] = statistics[1], totals_f[0]
-    _sum_cells(reference, deformed, window, phi, statistics, values, line, cells)
+    if rules.cells:
+        _sum_cells(reference, deformed, window, phi, statistics, values, line, scratch.columns, cells)
     return status
 
 
@@ -339,6 +319,7 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
         np.zeros(ROWS * (whole_groups(width) + TAIL), dtype=np.float32),
         np.zeros(ROWS * line_size(width), dtype=np.float32),
         np.zeros(PLANE_SIZE, dtype=np.float32),
+        np.zeros(CELLS * _RESIDUALS * whole_groups(width), dtype=np.float32),
         np.empty(rows * whole_groups(width) + TAIL, dtype=np.float32),
         np.zeros((2, 3, 2)),
         np.zeros((12, 12)),

@@ -82,7 +82,7 @@ def whole_groups(n):
 
 
 @compiled(inline="always")
-def _row_start(window, shape, z, y):
+def row_start(window, shape, z, y):
     """Flat index of a row of the window in the reference block, and of its weights."""
     k = ((window.node[0] + z) * shape[1] + window.node[1] + y) * shape[2] + window.node[2] + window.low[2]
     rows = (z - window.low[0]) * (window.high[1] - window.low[1]) + y - window.low[1]
@@ -108,8 +108,14 @@ def _fold_product(plane, slot, s0, s1, s2, y):
 
 
 @compiled(fastmath=True, inline="always")
+def add_at(sums, at, value):
+    """Add sixteen numbers to those from `at` on."""
+    store(sums, at, load(sums, at) + value)
+
+
+@compiled(fastmath=True, inline="always")
 def _add_to(plane, slot, value):
-    store(plane, slot * LANES, load(plane, slot * LANES) + value)
+    add_at(plane, slot * LANES, value)
 
 
 @compiled(fastmath=True)
@@ -251,7 +257,7 @@ def sum_reference(reference, window, first_z, stop_z, plane, hessian, gradient, 
         for i in range(PLANE_SIZE):
             plane[i] = _f4(0.0)
         for y in range(window.low[1], window.high[1]):
-            k, m = _row_start(window, reference.shape, z, y)
+            k, m = row_start(window, reference.shape, z, y)
             _products_of_row(gz, gy, gx, w, k, m, n, x, _f4(y), plane)
             _greys_of_row(f, gz, gy, gx, w, k, m, n, x, _f4(y), plane)
         _add_outer(hessian, plane, float(z))
@@ -283,7 +289,7 @@ def _row_position(deformed, window, phi, z, y):
 
 
 @compiled()
-def sample_rows(deformed, window, phi, z, first_y, step_y, rows, values, line):
+def sample_rows(deformed, window, phi, z, first_y, step_y, rows, values, length, line):
     """Sample the deformed volume along rows first_y, first_y + step_y, ... of a plane; what cannot be read is 0.
 
     Parameters
@@ -294,13 +300,15 @@ def sample_rows(deformed, window, phi, z, first_y, step_y, rows, values, line):
     z, first_y, step_y, rows : int
         Plane and rows relative to the node; at most `ROWS` rows.
     values : float32[::1]
-        `ROWS` row buffers, one behind the other.
+        Row buffers, one behind the other.
+    length : int
+        Elements from one row buffer to the next.
     line : float32[::1]
         Scratch, `ROWS` times `sampling.line_size`.
     """
     n, c, shape, cubic = window.high[2] - window.low[2], deformed.samples, deformed.shape, deformed.cubic
     dz, dy, dx = phi[0, 2], phi[1, 2], phi[2, 2]
-    length, size = values.size // ROWS, line.size // ROWS
+    size = line.size // ROWS
     for j in range(rows):
         pz, py, px, start, stop = _row_position(deformed, window, phi, z, first_y + j * step_y)
         cross_row(c, shape, start, stop, pz, dz, py, dy, px, dx, cubic, line[j * size : (j + 1) * size])
@@ -357,9 +365,9 @@ def sum_deformed(reference, deformed, window, phi, first_z, stop_z, values, line
         v0, vv, vf = zero, zero, zero
         for first in range(window.low[1], window.high[1], ROWS):
             rows = min(ROWS, window.high[1] - first)
-            sample_rows(deformed, window, phi, z, first, 1, rows, values, line)
+            sample_rows(deformed, window, phi, z, first, 1, rows, values, length, line)
             for j in range(rows):
-                k, m = _row_start(window, reference.shape, z, first + j)
+                k, m = row_start(window, reference.shape, z, first + j)
                 a0, b0, c0 = zero, zero, zero
                 for i in range(0, n, LANES):
                     v = load(values, j * length + i)

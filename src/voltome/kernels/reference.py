@@ -296,7 +296,7 @@ def sum_cells(
     weights: Array,
     statistics: GreyStatistics,
 ) -> Array:
-    """Sums of a pure translation for CELLS^3 cells of a window, from every second row and plane.
+    """Sums of a pure translation for CELLS^3 cells of a window.
 
     Parameters
     ----------
@@ -316,8 +316,7 @@ def sum_cells(
     products = [g[r] * residual for r in range(3)] + [g[r] * g[s] for r in range(3) for s in range(r, 3)]
     z, y, x = (np.arange(n) * CELLS // n for n in residual.shape)
     cell = (z[:, None, None] * CELLS + y[:, None]) * CELLS + x
-    seen = (slice(None, None, 2), slice(None, None, 2))
-    sums = [np.bincount(cell[seen].ravel(), (weights * p)[seen].ravel(), minlength=CELLS**3) for p in products]
+    sums = [np.bincount(cell.ravel(), (weights * p).ravel(), minlength=CELLS**3) for p in products]
     return np.stack(sums, axis=1)
 
 

@@ -1,0 +1,420 @@
+"""Sums over the cells of a node grid: each voxel is read and sampled once, however many windows hold it.
+
+Windows of 50 % overlap share every voxel eight times. So the block is cut, along each axis, at the edges of all
+windows and halfway between nodes; what lies between such cuts is a cell, and a window is a box of whole cells. A cell is sampled
+with the Phi of the node that is nearest to it. Its sums are those that Gauss-Newton needs, as moments about the cell's
+first voxel; `grid_newton` brings them together window by window.
+
+Sums run down columns of constant x: rows are added to rows, sixteen columns at a time, with powers of y folded in for
+each row and powers of z for each plane; only at a cell's end is anything summed along x.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.kernels.compilation import compiled
+from voltome.kernels.moments import ROWS, Window, add_at, sample_rows, whole_groups
+from voltome.kernels.sampling import TAIL, clip_row, line_size
+from voltome.kernels.vector import LANES, load
+from voltome.kernels.weights import deformed_weight
+
+_f4 = np.float32
+_Ints = NDArray[np.int64]
+_Floats = NDArray[np.float64]
+
+PRODUCTS, LINEAR, TOTALS, SAMPLED = 60, 24, 3, 15
+"""Numbers that a cell keeps: g_r g_s (zz zy zx yy yx xx) times 1 z y x zz zy zx yy yx xx; g_r, then g_r f, times
+z y x 1; 1, f, f^2; and of the deformed volume g_r g times z y x 1, then g, g^2, f g. All weighted."""
+
+_REFERENCE_PLANE = 6 * 3 + 6 * 2 + 3
+_REFERENCE_SLAB = 6 * 6 + 6 * 3 + 3
+_DEFORMED_PLANE = 3 * 2 + 3
+_DEFORMED_SLAB = 3 * 3 + 3
+_COLUMNS = 1 + _REFERENCE_PLANE + _REFERENCE_SLAB
+
+
+class Partition(NamedTuple):
+    """Cells along each axis.
+
+    `edge_*` (C + 1,) in the reference block's voxels; `owner_*` (C,) the node whose Phi samples them (its place along
+    that axis of the grid; -1 where no window comes); `node_*` (K,) the nodes' coordinates; `span_*` (K, 2) the first
+    cell of each node's window and the one behind its last.
+    """
+
+    edge_z: _Ints
+    edge_y: _Ints
+    edge_x: _Ints
+    owner_z: _Ints
+    owner_y: _Ints
+    owner_x: _Ints
+    node_z: _Ints
+    node_y: _Ints
+    node_x: _Ints
+    span_z: _Ints
+    span_y: _Ints
+    span_x: _Ints
+
+
+class CellSums(NamedTuple):
+    """Sums of all cells, (cells, ...) with cells in order z, y, x; see `PRODUCTS`."""
+
+    products: _Floats
+    linear: _Floats
+    totals: _Floats
+    sampled: _Floats
+
+
+class Columns(NamedTuple):
+    """Memory of one thread: sampled rows, the two steps' scratch, columns of sums, and a piece of a row."""
+
+    values: NDArray[np.float32]
+    line: NDArray[np.float32]
+    sums: NDArray[np.float32]
+    piece: _Ints
+
+
+def make_columns(partition: Partition) -> Columns:
+    """Scratch for the cells of a partition.
+
+    Parameters
+    ----------
+    partition : Partition
+
+    Returns
+    -------
+    Columns
+    """
+    width = -(-int(partition.edge_x[-1] - partition.edge_x[0]) // LANES) * LANES
+    return Columns(
+        np.zeros(ROWS * (width + TAIL) + TAIL, dtype=np.float32),
+        np.zeros(ROWS * line_size.py_func(width), dtype=np.float32),
+        np.zeros(_COLUMNS * (width + TAIL), dtype=np.float32),
+        np.zeros((3, 3), dtype=np.int64),
+    )
+
+
+@compiled(inline="always")
+def _piece_stop(owner, first):
+    """Behind the last of the cells from `first` on that one node samples."""
+    stop = first + 1
+    while stop < len(owner) and owner[stop] == owner[first]:
+        stop += 1
+    return stop
+
+
+@compiled()
+def _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w):
+    """Weights of a row of the block: 0 where the warp `base` leaves the deformed volume, and what the masks say."""
+    first_x, stop_x = partition.edge_x[0], partition.edge_x[-1]
+    n, inside = stop_x - first_x, deformed.inside
+    for i in range(whole_groups(n)):
+        w[i] = _f4(1.0) if i < n else _f4(0.0)
+    row = (z * reference.shape[1] + y) * reference.shape[2] + first_x
+    if weighting.reference.size > 0:
+        for i in range(n):
+            w[i] = weighting.reference[row + i]
+    k = 0
+    while k < len(partition.owner_x):
+        stop, ox = _piece_stop(partition.owner_x, k), partition.owner_x[k]
+        a, b = partition.edge_x[k] - first_x, partition.edge_x[stop] - first_x
+        k = stop
+        if ox < 0:
+            for i in range(a, b):
+                w[i] = _f4(0.0)
+            continue
+        phi = base[(oz * len(partition.node_y) + oy) * len(partition.node_x) + ox]
+        dz, dy, dx = z - partition.node_z[oz], y - partition.node_y[oy], first_x - partition.node_x[ox]
+        pz = z - dz + deformed.shift[0] + phi[0, 3] + phi[0, 0] * dz + phi[0, 1] * dy + phi[0, 2] * dx
+        py = y - dy + deformed.shift[1] + phi[1, 3] + phi[1, 0] * dz + phi[1, 1] * dy + phi[1, 2] * dx
+        px = first_x - dx + deformed.shift[2] + phi[2, 3] + phi[2, 0] * dz + phi[2, 1] * dy + phi[2, 2] * dx
+        start, end = clip_row(pz, phi[0, 2], inside[0, 0], inside[0, 1], a, b)
+        start, end = clip_row(py, phi[1, 2], inside[1, 0], inside[1, 1], start, end)
+        start, end = clip_row(px, phi[2, 2], inside[2, 0], inside[2, 1], start, end)
+        for i in range(a, start):
+            w[i] = _f4(0.0)
+        for i in range(end, b):
+            w[i] = _f4(0.0)
+        if weighting.deformed.size > 0:
+            for i in range(start, end):
+                w[i] *= deformed_weight(
+                    deformed, weighting.deformed, pz + phi[0, 2] * i, py + phi[1, 2] * i, px + phi[2, 2] * i
+                )
+
+
+@compiled()
+def _clear(sums, first, stop):
+    for i in range(first, stop):
+        sums[i] = _f4(0.0)
+
+
+@compiled(fastmath=True, inline="always")
+def _add_linear(sums, at, width, value, y):
+    """Add a value to the column's sums of 1 and y; returns where the next sums stand."""
+    add_at(sums, at, value)
+    add_at(sums, at + width, value * y)
+    return at + 2 * width
+
+
+@compiled(fastmath=True, inline="always")
+def _add_quadratic(sums, at, width, value, y):
+    """Add a value to the column's sums of 1, y and y^2; returns where the next sums stand."""
+    at = _add_linear(sums, at, width, value, y)
+    add_at(sums, at, value * (y * y))
+    return at + width
+
+
+@compiled(fastmath=True)
+def _reference_row(reference, w, k, width, y, plane):
+    """Add a row to the plane's columns: g_r g_s (1, y, y^2), g_r (1, y), g_r f (1, y), 1, f, f^2."""
+    f, gz, gy, gx = reference.grey, reference.gradient_z, reference.gradient_y, reference.gradient_x
+    for i in range(0, width, LANES):
+        weight, grey = load(w, i), load(f, k + i)
+        a, b, c = load(gz, k + i), load(gy, k + i), load(gx, k + i)
+        wa, wb, wc, wf = weight * a, weight * b, weight * c, weight * grey
+        at = _add_quadratic(plane, i, width, wa * a, y)
+        at = _add_quadratic(plane, at, width, wa * b, y)
+        at = _add_quadratic(plane, at, width, wa * c, y)
+        at = _add_quadratic(plane, at, width, wb * b, y)
+        at = _add_quadratic(plane, at, width, wb * c, y)
+        at = _add_quadratic(plane, at, width, wc * c, y)
+        at = _add_linear(plane, at, width, wa, y)
+        at = _add_linear(plane, at, width, wb, y)
+        at = _add_linear(plane, at, width, wc, y)
+        at = _add_linear(plane, at, width, wf * a, y)
+        at = _add_linear(plane, at, width, wf * b, y)
+        at = _add_linear(plane, at, width, wf * c, y)
+        add_at(plane, at, weight)
+        add_at(plane, at + width, wf)
+        add_at(plane, at + 2 * width, wf * grey)
+
+
+@compiled(fastmath=True)
+def _fold_plane(plane, slab, width, z, quadratic, linear, plain):
+    """Add a plane's columns to the slab's: 1 z y zz zy yy from 1 y yy, 1 z y from 1 y."""
+    for i in range(0, width, LANES):
+        here, there = i, i
+        for _ in range(quadratic):
+            p0, p1, p2 = load(plane, here), load(plane, here + width), load(plane, here + 2 * width)
+            add_at(slab, there, p0)
+            add_at(slab, there + width, p0 * z)
+            add_at(slab, there + 2 * width, p1)
+            add_at(slab, there + 3 * width, p0 * (z * z))
+            add_at(slab, there + 4 * width, p1 * z)
+            add_at(slab, there + 5 * width, p2)
+            here += 3 * width
+            there += 6 * width
+        for _ in range(linear):
+            p0, p1 = load(plane, here), load(plane, here + width)
+            add_at(slab, there, p0)
+            add_at(slab, there + width, p0 * z)
+            add_at(slab, there + 2 * width, p1)
+            here += 2 * width
+            there += 3 * width
+        for _ in range(plain):
+            add_at(slab, there, load(plane, here))
+            here += width
+            there += width
+
+
+@compiled()
+def _reduce_quadratic(slab, at, width, first, stop, out):
+    """Moments 1 z y x zz zy zx yy yx xx of a cell from its columns, x from its first voxel."""
+    for j in range(10):
+        out[j] = 0.0
+    for i in range(first, stop):
+        x = float(i - first)
+        s, z, y = float(slab[at + i]), float(slab[at + width + i]), float(slab[at + 2 * width + i])
+        out[0] += s
+        out[1] += z
+        out[2] += y
+        out[3] += x * s
+        out[4] += float(slab[at + 3 * width + i])
+        out[5] += float(slab[at + 4 * width + i])
+        out[6] += x * z
+        out[7] += float(slab[at + 5 * width + i])
+        out[8] += x * y
+        out[9] += x * x * s
+
+
+@compiled()
+def _reduce_linear(slab, at, width, first, stop, out):
+    """Moments z y x 1 of a cell from its columns."""
+    for j in range(4):
+        out[j] = 0.0
+    for i in range(first, stop):
+        s = float(slab[at + i])
+        out[0] += float(slab[at + width + i])
+        out[1] += float(slab[at + 2 * width + i])
+        out[2] += float(i - first) * s
+        out[3] += s
+
+
+@compiled()
+def _reduce_plain(slab, at, width, first, stop, count, out):
+    for j in range(count):
+        total = 0.0
+        for i in range(first, stop):
+            total += float(slab[at + j * width + i])
+        out[j] = total
+
+
+@compiled()
+def _is_wanted(partition, wanted, oz, oy):
+    """Whether any node of this row of the grid is to be worked."""
+    row = (oz * len(partition.node_y) + oy) * len(partition.node_x)
+    for k in range(len(partition.node_x)):
+        if wanted[row + k]:
+            return True
+    return False
+
+
+@compiled(cache=True)
+def sum_reference_cells(reference, deformed, weighting, partition, base, wanted, first_z, stop_z, columns, sums):
+    """Sums of the reference over the cells first_z..stop_z (along z) that belong to wanted nodes.
+
+    Parameters
+    ----------
+    reference : Reference
+    deformed : Deformed
+        Only its limits are used.
+    weighting : Weighting
+    partition : Partition
+    base : float64 (N, 3, 4)
+        Phi that decides which voxels are mapped outside the deformed volume.
+    wanted : uint8 (N,)
+    first_z, stop_z : int
+        Cells along z.
+    columns : Columns
+        Scratch.
+    sums : CellSums
+        `products`, `linear` and `totals` of the cells are set.
+    """
+    first_x = partition.edge_x[0]
+    width = whole_groups(partition.edge_x[-1] - first_x)
+    w, plane = columns.sums[:width], columns.sums[width : (1 + _REFERENCE_PLANE) * width]
+    slab = columns.sums[(1 + _REFERENCE_PLANE) * width :]
+    cells_y, cells_x = len(partition.owner_y), len(partition.owner_x)
+    for iz in range(first_z, stop_z):
+        oz, z0 = partition.owner_z[iz], partition.edge_z[iz]
+        for iy in range(cells_y):
+            oy, y0 = partition.owner_y[iy], partition.edge_y[iy]
+            if oz < 0 or oy < 0 or not _is_wanted(partition, wanted, oz, oy):
+                continue
+            _clear(slab, 0, _REFERENCE_SLAB * width)
+            for z in range(z0, partition.edge_z[iz + 1]):
+                _clear(plane, 0, _REFERENCE_PLANE * width)
+                for y in range(y0, partition.edge_y[iy + 1]):
+                    _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
+                    k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
+                    _reference_row(reference, w, k, width, _f4(y - y0), plane)
+                _fold_plane(plane, slab, width, _f4(z - z0), 6, 6, 3)
+            for ix in range(cells_x):
+                ox = partition.owner_x[ix]
+                if ox < 0 or not wanted[(oz * len(partition.node_y) + oy) * len(partition.node_x) + ox]:
+                    continue
+                a, b, cell = partition.edge_x[ix] - first_x, partition.edge_x[ix + 1] - first_x, 0
+                cell = (iz * cells_y + iy) * cells_x + ix
+                for j in range(6):
+                    _reduce_quadratic(slab, 6 * j * width, width, a, b, sums.products[cell, 10 * j : 10 * j + 10])
+                for j in range(6):
+                    _reduce_linear(slab, (36 + 3 * j) * width, width, a, b, sums.linear[cell, 4 * j : 4 * j + 4])
+                _reduce_plain(slab, 54 * width, width, a, b, 3, sums.totals[cell])
+
+
+@compiled(fastmath=True)
+def _deformed_row(reference, w, k, values, first, width, y, plane):
+    """Add a sampled row to the plane's columns: g_r g (1, y), g, g^2, f g."""
+    f, gz, gy, gx = reference.grey, reference.gradient_z, reference.gradient_y, reference.gradient_x
+    for i in range(0, width, LANES):
+        v = load(values, first + i)
+        wv = load(w, i) * v
+        at = _add_linear(plane, i, width, load(gz, k + i) * wv, y)
+        at = _add_linear(plane, at, width, load(gy, k + i) * wv, y)
+        at = _add_linear(plane, at, width, load(gx, k + i) * wv, y)
+        add_at(plane, at, wv)
+        add_at(plane, at + width, wv * v)
+        add_at(plane, at + 2 * width, wv * load(f, k + i))
+
+
+@compiled()
+def _sample_cells(deformed, partition, phi, oz, oy, z, first_y, rows, columns, length):
+    """Sample some rows of a plane, each piece with the Phi of the node that owns it."""
+    node, low, high = columns.piece[0], columns.piece[1], columns.piece[2]
+    node[0], node[1], k = partition.node_z[oz], partition.node_y[oy], 0
+    while k < len(partition.owner_x):
+        stop, ox = _piece_stop(partition.owner_x, k), partition.owner_x[k]
+        if ox >= 0:
+            node[2] = partition.node_x[ox]
+            low[2], high[2] = partition.edge_x[k] - node[2], partition.edge_x[stop] - node[2]
+            own = phi[(oz * len(partition.node_y) + oy) * len(partition.node_x) + ox]
+            window = Window(node, low, high, columns.sums, 0)
+            at = partition.edge_x[k] - partition.edge_x[0]
+            sample_rows(
+                deformed,
+                window,
+                own,
+                z - node[0],
+                first_y - node[1],
+                1,
+                rows,
+                columns.values[at:],
+                length,
+                columns.line,
+            )
+        k = stop
+
+
+@compiled(cache=True)
+def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, first_z, stop_z, columns, sums):
+    """Sums of the warped deformed volume over the cells first_z..stop_z (along z).
+
+    Parameters
+    ----------
+    reference : Reference
+    deformed : Deformed
+    weighting : Weighting
+    partition : Partition
+    base, phi : float64 (N, 3, 4)
+        Phi that decides on weights, and Phi that samples.
+    first_z, stop_z : int
+        Cells along z.
+    columns : Columns
+        Scratch.
+    sums : CellSums
+        `sampled` of the cells is set.
+    """
+    first_x = partition.edge_x[0]
+    width = whole_groups(partition.edge_x[-1] - first_x)
+    length = width + TAIL
+    w, plane = columns.sums[:width], columns.sums[width : (1 + _DEFORMED_PLANE) * width]
+    slab = columns.sums[(1 + _DEFORMED_PLANE) * width :]
+    cells_y, cells_x = len(partition.owner_y), len(partition.owner_x)
+    for iz in range(first_z, stop_z):
+        oz, z0 = partition.owner_z[iz], partition.edge_z[iz]
+        for iy in range(cells_y):
+            oy, y0, y1 = partition.owner_y[iy], partition.edge_y[iy], partition.edge_y[iy + 1]
+            if oz < 0 or oy < 0:
+                continue
+            _clear(slab, 0, _DEFORMED_SLAB * width)
+            batch = (y1 - y0 + (y1 - y0 + ROWS - 1) // ROWS - 1) // ((y1 - y0 + ROWS - 1) // ROWS)
+            for z in range(z0, partition.edge_z[iz + 1]):
+                _clear(plane, 0, _DEFORMED_PLANE * width)
+                for first in range(y0, y1, batch):
+                    rows = min(batch, y1 - first)
+                    _sample_cells(deformed, partition, phi, oz, oy, z, first, rows, columns, length)
+                    for j in range(rows):
+                        y = first + j
+                        _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
+                        k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
+                        _deformed_row(reference, w, k, columns.values, j * length, width, _f4(y - y0), plane)
+                _fold_plane(plane, slab, width, _f4(z - z0), 0, 3, 3)
+            for ix in range(cells_x):
+                a, b = partition.edge_x[ix] - first_x, partition.edge_x[ix + 1] - first_x
+                out = sums.sampled[(iz * cells_y + iy) * cells_x + ix]
+                for j in range(3):
+                    _reduce_linear(slab, 3 * j * width, width, a, b, out[4 * j : 4 * j + 4])
+                _reduce_plain(slab, 9 * width, width, a, b, 3, out[12:])
