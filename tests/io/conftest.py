@@ -42,7 +42,8 @@ def _make_strain(field: DeformationField, *, cells: bool = False) -> StrainField
         positions, grid_shape = centres.reshape(-1, 3), centres.shape[:3]
     n = len(positions)
     tensors = [rng.random((n, 3, 3)) for _ in range(4)]
-    return StrainField(positions, grid_shape, "green-lagrange", *tensors, *[rng.random(n) for _ in range(3)])
+    scalars = [rng.random(n) for _ in range(3)]
+    return StrainField(positions, grid_shape, "green-lagrange", *tensors, *scalars, rng.random((n, 3, 3)), rng.random(n))
 
 
 def _assert_same_field(left: DeformationField, right: DeformationField, *, covariance: bool = True) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from voltome.kernels import gauss_newton, moments, reference, weights
+from voltome.kernels import gauss_newton, moments, reference, small_matrices, weights
 from voltome.kernels.gauss_newton import Rules
 from voltome.kernels.sampling import LANES, TAIL
+from voltome.twin import make_rigid_motion
 
 SHAPE = (37, 43, 40)
 NODE = (18, 21, 19)
@@ -68,6 +69,19 @@ CASES = {
     "sticks out": {"node": (8, 21, 33), "phi": shift_phi(TRUTH, -3.3, 0, 2), "rim": 3.0},
     "sticks out and mirrored": {"node": (8, 21, 33), "phi": shift_phi(TRUTH, -3.3, 0, 2)},
     "gain": {"gain": 2.5, "offset": 0.8},
+}
+
+
+TURNED = np.c_[make_rigid_motion(rotation_rad=np.radians((4.0, -3.0, 2.0))).linear + np.eye(3), [0.62, -0.43, 0.31]]
+"""A rotation by 5.4 degrees and a translation."""
+
+RIGID_CASES = {
+    "inside": {},
+    "linear": {"cubic": False},
+    "masked": {"weights_f": make_mask()},
+    "cut window": {"node": (8, 36, 19)},
+    "sticks out": {"node": (8, 21, 33), "phi": shift_phi(TURNED, -3.3, 0, 2), "rim": 3.0},
+    "strained": {"phi": TRUTH},
 }
 
 
@@ -197,6 +211,49 @@ def test_soft_weights_equal_their_twin(build, make_window) -> None:  # type: ign
     assert 0 < expected.mean() < 1
     np.testing.assert_allclose(rows[:, :, :nx], expected, atol=1e-6)
     assert (rows[:, :, nx:] == 0).all() and (flat[-TAIL:] == 7.0).all()
+
+
+# --- rotation and translation alone ---
+
+
+@pytest.mark.parametrize("name", RIGID_CASES)
+def test_rigid_node_equals_its_twin(build, make_window, name) -> None:  # type: ignore[no-untyped-def]
+    case = {"phi": TURNED, **RIGID_CASES[name]}
+    pair, window = build(**case), make_window(case.get("node", NODE), HALF, SHAPE)
+    rules, start = RULES._replace(rigid=True), shift_phi(IDENTITY, *case["phi"][:, 3])
+    found = pair.correlate(window, start, rules)
+    assert_equal(found, pair.correlate_twin(window, start, rules))
+    rotation = found.phi[:, :3]
+    np.testing.assert_allclose(rotation.T @ rotation, np.eye(3), atol=1e-12)
+
+
+@pytest.mark.parametrize("name", [name for name in RIGID_CASES if name not in ("linear", "strained")])
+def test_rotation_and_translation_of_an_analytic_texture_are_recovered(build, make_window, name) -> None:  # type: ignore[no-untyped-def]
+    case = {"phi": TURNED, **RIGID_CASES[name]}
+    start = shift_phi(IDENTITY, *(case["phi"][:, 3] + 0.4))
+    found = build(**case).correlate(make_window(case.get("node", NODE), HALF, SHAPE), start, RULES._replace(rigid=True))
+    assert_found(found, case["phi"])
+
+
+def test_a_rigid_step_keeps_the_stretch_it_starts_from(build, make_window) -> None:  # type: ignore[no-untyped-def]
+    stretch = np.diag([1.04, 0.97, 1.01])
+    phi = np.c_[TURNED[:, :3] @ stretch, TURNED[:, 3]]
+    found = build(phi=phi).correlate(make_window(NODE, HALF), np.c_[stretch, phi[:, 3]], RULES._replace(rigid=True))
+    squared = found.phi[:, :3].T @ found.phi[:, :3]
+    np.testing.assert_allclose(np.linalg.eigvalsh(squared), np.sort(np.diag(stretch)) ** 2, atol=1e-12)
+
+
+@pytest.mark.parametrize("angle", [0.0, 1e-9, 1e-5, 0.3, 3.0])
+def test_an_increment_becomes_an_exact_rotation(angle) -> None:  # type: ignore[no-untyped-def]
+    vector = np.array([0.48, -0.6, 0.64]) * angle
+    step = gauss_newton.RIGID @ [0.1, -0.2, 0.3, *vector]
+    np.testing.assert_array_equal(step, reference.rigid_increments() @ [0.1, -0.2, 0.3, *vector])
+    exact = step.copy()
+    small_matrices.rotate_exactly(exact)
+    np.testing.assert_allclose(exact, reference.rotate_exactly(step), atol=1e-14)
+    rows = exact.reshape(3, 4)
+    np.testing.assert_allclose(rows[:, :3], make_rigid_motion(rotation_rad=vector).linear, atol=1e-14)
+    np.testing.assert_array_equal(rows[:, 3], [0.1, -0.2, 0.3])
 
 
 def test_cells_see_a_step_of_displacement_where_it_is(make_pair, deform_texture, make_window) -> None:  # type: ignore[no-untyped-def]

@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,6 +65,8 @@ def examine() -> dict[str, Any]:
 
 def _requirements() -> tuple[list[str], dict[str, list[str]]]:
     """Packages of the core and of each extra, from voltome's own metadata."""
+    from importlib import metadata
+
     try:
         lines = metadata.requires("voltome") or []
     except metadata.PackageNotFoundError:  # run from its source tree
@@ -80,6 +82,8 @@ def _requirements() -> tuple[list[str], dict[str, list[str]]]:
 
 
 def _version(package: str) -> str | None:
+    from importlib import metadata
+
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

@@ -25,6 +25,7 @@ _BATCH = 32
 _ROUNDS = 8
 _STEP_VOX = 0.1
 _START_TOLERANCE_VOX = 0.01
+_LEAST_RESPONSE = 0.2
 _NO_WEIGHTS = np.zeros(0, dtype=np.float32)
 
 
@@ -387,7 +388,7 @@ def _work_batch(
     limits, weighting = _kernel_inputs(weights, rules)
     phi = np.ascontiguousarray(results.phi[batch, :3, :])
     status = np.zeros(n, dtype=np.int32)
-    numbers, hessian = np.full((n, 6), np.nan), np.zeros((n, 12, 12))
+    numbers, hessian = np.full((n, 7), np.nan), np.zeros((n, 12, 12))
     cells = np.zeros((n, gauss_newton.CELLS**3, 9))
     gauss_newton.correlate_nodes(
         reference,
@@ -454,7 +455,7 @@ def _work_grid(
         chosen,
         state.next_phi[together],
         state.status[together],
-        state.numbers[together, :6],
+        state.numbers[together, :7],
         state.hessian[together],
         state.cells[together],
         rules,
@@ -493,7 +494,8 @@ def _keep(
     if len(worked) and rules.last:
         chosen = batch[worked]
         variance = residual_variance(numbers[worked])
-        effective = effective_variance(cells[worked])
+        effective = effective_variance(cells[worked], variance, rules.half_window_vox)
+        effective /= np.clip(numbers[worked, 6], _LEAST_RESPONSE, None) ** 2
         results.covariance[chosen] = effective[:, None, None] * np.linalg.pinv(hessian[worked], hermitian=True)
         results.residual_variance[chosen], results.grey_sd[chosen] = variance, numbers[worked, 4]
         results.jump_vox[chosen], results.jump_sd_vox[chosen] = find_jump(cells[worked], variance)
@@ -504,7 +506,7 @@ def residual_variance(numbers: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    numbers : (N, 6) float64
+    numbers : (N, 7) float64
         The kernel's, see `gauss_newton.correlate_nodes`.
 
     Returns

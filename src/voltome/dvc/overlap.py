@@ -144,7 +144,7 @@ def correlate_grid(
         np.ones(n, dtype=np.uint8),
         np.where(finite, grid_newton.AT_WORK, grid_newton.HANDED_OVER).astype(np.int32),
         np.zeros(n, dtype=np.int32),
-        np.full((n, 8), -1.0),
+        np.full((n, 9), -1.0),
         np.zeros((n, 12)),
         np.zeros((n, 12, 12)),
         np.zeros((n, CELLS**3, 9)),
@@ -182,7 +182,7 @@ def correlate_grid(
         if waiting <= _LEFT_TO_OTHERS * n or count == min(_MOST_STEPS, rules.max_iterations):
             break
         state.phi[alive] = state.next_phi[alive]
-    state.status[(state.status >= 0) & (state.numbers[:, 7] > _MOST_APART_VOX)] = grid_newton.HANDED_OVER
+    state.status[(state.status >= 0) & (state.numbers[:, 8] > _MOST_APART_VOX)] = grid_newton.HANDED_OVER
     if rules.cells:
         _run(pool, finish, nodes)
         alive = state.status >= 0

@@ -21,24 +21,39 @@ def _smooth_displacements() -> FloatArray:
     return np.stack([z**a * y**b * x**c for a, b, c in powers], axis=1)
 
 
-def effective_variance(cells: FloatArray) -> FloatArray:
-    """Variance per voxel that white noise would need in order to move the parts of a window as far as the noise does.
+@cache
+def _correlated_sums(part_vox: float) -> tuple[FloatArray, FloatArray]:
+    """Sum of a Gaussian autocorrelation along an axis as a part of that length sees it, and the whole sum, ascending."""
+    distance = np.arange(1, 200)
+    width = np.linspace(0.1, part_vox / 2, 200)[:, None]
+    correlation = 2.0 * np.exp(-0.5 * (distance / width) ** 2)
+    seen = 1.0 + (correlation * np.clip(1.0 - distance / part_vox, 0.0, None)).sum(axis=1)
+    return seen, 1.0 + correlation.sum(axis=1)
 
-    With white noise a part's residual displacement has the covariance variance / (sum of w g_r g_s). Noise that is
-    correlated between voxels, as reconstruction makes it, moves it farther. What is smooth over the window (a
-    polynomial of the third degree) is no noise but a displacement that is not affine, and is left out. So this is a
-    sandwich estimator (Liang and Zeger 1986, 10.1093/biomet/73.1.13) with one factor for all twelve parameters.
+
+def effective_variance(cells: FloatArray, variance: FloatArray, half_window: int) -> FloatArray:
+    """Variance per voxel that white noise would need in order to move a window as far as the noise does.
+
+    With white noise the residual displacement of a part of the window has the covariance variance / (sum of w g_r g_s).
+    Noise that is correlated between voxels, as reconstruction makes it, moves it farther; this is measured, part by
+    part. What is smooth over the window (a polynomial of the third degree) is no noise but a displacement that is not
+    affine, and is left out. So this is a sandwich estimator (Liang and Zeger 1986, 10.1093/biomet/73.1.13) with one
+    factor for all twelve parameters. A part does not see how noise goes on beyond its faces: for a Gaussian
+    autocorrelation that is known from what it does see, and is put back.
 
     Parameters
     ----------
     cells : (N, 64, 9) float64
         For each part: sums of w g_r residual (3) and of w g_r g_s (zz zy zx yy yx xx).
+    variance : (N,) float64
+        Variance of the residual per voxel.
+    half_window : int
 
     Returns
     -------
     (N,) float64
-        In squared normalised grey values. The noise's correlation has to be shorter than a part, a quarter of the
-        window.
+        In squared normalised grey values. Noise that is correlated over more than half a part (an eighth of the
+        window) is underestimated.
     """
     displacement, _, strength = cell_displacements(cells)
     smooth = _smooth_displacements()
@@ -49,5 +64,8 @@ def effective_variance(cells: FloatArray) -> FloatArray:
     h = cells[:, :, [3, 4, 5, 4, 6, 7, 5, 7, 8]].reshape(*cells.shape[:2], 3, 3)
     squares = np.einsum("ncr,ncrs,ncs->n", displacement, h, displacement, optimize=True)
     used = (strength > 0).sum(axis=1)
-    out: FloatArray = squares / (3.0 * np.maximum(used - smooth.shape[1], CELLS))
+    seen = squares / (3.0 * np.maximum(used - smooth.shape[1], CELLS))
+    along_axis = np.cbrt(seen / np.maximum(variance, 1e-30))
+    partial, whole = _correlated_sums((2 * half_window + 1) / CELLS)
+    out: FloatArray = seen * np.interp(along_axis, partial, whole / partial) ** 3
     return out

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from voltome.grid import Shape3
 from voltome.io.staging import staged_directory
 from voltome.io.text import plain_json
 from voltome.io.voxel_size import check_voxel_size
+from voltome.io.zarr_group import NamedArray, write_zarr_group
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,6 +43,8 @@ _STRAIN: dict[str, tuple[tuple[str, ...], str]] = {
     "volumetric": ((), "det F - 1"),
     "deviatoric": ((), "equivalent deviatoric strain"),
     "measured": ((), "fraction of the nodes behind the value that were measured and not suspect"),
+    "strain_sd": (("component", "component_2"), "standard deviation of the strain tensor, grey noise alone"),
+    "volumetric_sd": ((), "standard deviation of det F - 1, grey noise alone"),
 }
 
 
@@ -84,12 +86,12 @@ def write_field_zarr(
     ResourceError
         If the disk is full or there is no permission.
     """
-    import xarray as xr
-
     check_voxel_size(voxel_size_m)
     dims, coordinates = _node_dims(field.positions_vox, field.grid_shape, ("z", "y", "x"), "node")
     variables = {
-        name: (dims + extra, _on_grid(getattr(field, name), field.grid_shape), {"units": units, "long_name": meaning})
+        name: NamedArray(
+            dims + extra, _on_grid(getattr(field, name), field.grid_shape), {"units": units, "long_name": meaning}
+        )
         for name, (extra, units, meaning) in _VARIABLES.items()
     }
     stored: dict[str, object] = {**(attributes or {}), "parameters_order": PARAMETERS, "order": "z, y, x"}
@@ -103,27 +105,26 @@ def write_field_zarr(
         coordinates |= more
         for name, (extra, meaning) in _STRAIN.items():
             values = _on_grid(getattr(strain, name), strain.grid_shape)
-            variables[f"strain_{name}" if name != "strain" else name] = (
+            variables[name if name.startswith("strain") else f"strain_{name}"] = NamedArray(
                 dims + extra, values, {"units": "1", "long_name": meaning}
             )  # fmt: skip
-    dataset = xr.Dataset(variables, coords=coordinates, attrs=plain_json(stored))  # type: ignore[arg-type]
-    with staged_directory(path, overwrite=overwrite, replaces=()) as part, warnings.catch_warnings():
-        # Consolidated Zarr warns once, here; unconsolidated, each of the reader's `xarray.open_zarr` would.
-        warnings.filterwarnings("ignore", message="Consolidated metadata")
-        dataset.to_zarr(part, mode="w", zarr_format=3, consolidated=True)
+    with staged_directory(path, overwrite=overwrite, replaces=()) as part:
+        write_zarr_group(part, variables, coordinates, cast("dict[str, object]", plain_json(stored)))
 
 
 def _node_dims(
     positions_vox: NDArray[Any], grid_shape: Shape3 | None, names: tuple[str, ...], scattered: str
-) -> tuple[tuple[str, ...], dict[str, Any]]:
+) -> tuple[tuple[str, ...], dict[str, NamedArray]]:
     """Dimensions of the nodes, and their positions as coordinates."""
     attributes = {"units": "voxel"}
     if grid_shape is None:
         columns = zip("zyx", positions_vox.T, strict=True)
-        return (scattered,), {f"{axis}_{scattered}": ((scattered,), column, attributes) for axis, column in columns}
+        return (scattered,), {
+            f"{axis}_{scattered}": NamedArray((scattered,), column, attributes) for axis, column in columns
+        }
     grid = positions_vox.reshape(*grid_shape, 3)
     lines = (grid[:, 0, 0, 0], grid[0, :, 0, 1], grid[0, 0, :, 2])
-    return names, {name: ((name,), line, attributes) for name, line in zip(names, lines, strict=True)}
+    return names, {name: NamedArray((name,), line, attributes) for name, line in zip(names, lines, strict=True)}
 
 
 def _on_grid(values: NDArray[Any], grid_shape: Shape3 | None) -> NDArray[Any]:

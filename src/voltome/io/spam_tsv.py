@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from voltome.fields import (
     FloatArray,
 )
 from voltome.grid import Shape3
-from voltome.io.staging import staged_file
+from voltome.io.text import write_text
 
 _POSITIONS = SPAM_COLUMNS[1:4]
 _MANDATORY = (*_POSITIONS, *PARAMETERS)
@@ -51,9 +52,7 @@ def write_phi_tsv(path: str | Path, field: DeformationField, *, overwrite: bool 
     ResourceError
         If the disk is full or there is no permission.
     """
-    import pandas as pd
-
-    columns: dict[str, NDArray[np.generic]] = {"NodeNumber": np.arange(len(field))}
+    columns: dict[str, NDArray[Any]] = {"NodeNumber": np.arange(len(field))}
     columns |= dict(zip(_POSITIONS, field.positions_vox.T, strict=True))
     columns |= dict(zip(PARAMETERS, field.phi[:, :3, :].reshape(-1, 12).T, strict=True))
     columns |= {
@@ -67,9 +66,15 @@ def write_phi_tsv(path: str | Path, field: DeformationField, *, overwrite: bool 
     }
     # The covariance is float32: more digits of its root would only be noise.
     columns |= dict(zip(SD_COLUMNS, field.sd[:, SD_ORDER].astype(np.float32).T, strict=True))
-    table = pd.DataFrame(columns, columns=[*SPAM_COLUMNS, *EXTRA_COLUMNS])
-    with staged_file(path, overwrite=overwrite) as part:
-        table.to_csv(part, sep="\t", index=False, na_rep="nan", lineterminator="\n")
+    names = (*SPAM_COLUMNS, *EXTRA_COLUMNS)
+    rows = zip(*(_in_digits(columns[name]) for name in names), strict=True)
+    lines = ["\t".join(names), *map("\t".join, rows)]
+    write_text(path, "\n".join(lines) + "\n", overwrite=overwrite)
+
+
+def _in_digits(values: NDArray[Any]) -> list[str]:
+    """Each number in as many digits as its type needs to read back the same."""
+    return [str(value) for value in (values if values.dtype == np.float32 else values.tolist())]
 
 
 def read_phi_tsv(path: str | Path) -> DeformationField:

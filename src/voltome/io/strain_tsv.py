@@ -11,6 +11,7 @@ from voltome.io.text import write_text
 
 COLUMNS = (
     "Zpos", "Ypos", "Xpos", *(f"E{a}{b}" for a in "zyx" for b in "zyx"), "volumetric", "deviatoric", "measured",
+    *(f"sdE{a}{b}" for a in "zyx" for b in "zyx"), "sdvolumetric",
 )  # fmt: skip
 """Columns of a strain table; the tensor is that of the chosen measure."""
 
@@ -42,6 +43,8 @@ def write_strain_tsv(path: str | Path, strain: StrainField, *, overwrite: bool =
             strain.positions_vox,
             strain.strain.reshape(-1, 9),
             np.stack([strain.volumetric, strain.deviatoric, strain.measured], axis=1),
+            strain.strain_sd.reshape(-1, 9),
+            strain.volumetric_sd[:, None],
         ],
         axis=1,
     )

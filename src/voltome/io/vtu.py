@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +17,8 @@ from voltome.grid import Shape3
 from voltome.io.staging import staged_file
 from voltome.io.voxel_size import check_voxel_size
 
+_VTK_CELLS = {"hexahedron": 12, "vertex": 1}
+_VTK_BLOCK = 32768  # bytes that are compressed at a time
 _DISPLACEMENTS_XYZ = [PARAMETERS.index(name) for name in ("Xdisp", "Ydisp", "Zdisp")]
 
 
@@ -54,8 +59,6 @@ def write_strain_vtu(
     ResourceError
         If the disk is full or there is no permission.
     """
-    import meshio
-
     check_voxel_size(voxel_size_m)
     size, unit = (1.0, "vox") if voxel_size_m is None else (voxel_size_m, "m")
     point_data: dict[str, Any] = {
@@ -76,16 +79,64 @@ def write_strain_vtu(
         if len(strain) == len(field):
             point_data |= values
         elif kind == "hexahedron" and len(strain) == len(cells):
-            cell_data = {name: [value] for name, value in values.items()}
+            cell_data = values
         else:
             raise InputError(
                 f"strain must stand at the {len(field)} nodes or the cells between them (got {len(strain)} values): "
                 "give the strain of this field"
             )
     points = np.ascontiguousarray(field.positions_vox[:, ::-1]) * size
-    mesh = meshio.Mesh(points, [(kind, cells)], point_data=point_data, cell_data=cell_data)
-    with staged_file(path, overwrite=overwrite) as part:
-        meshio.write(part, mesh, file_format="vtu")
+    with staged_file(path, overwrite=overwrite) as part, open(part, "wb") as file:
+        _write_mesh(file, points, kind, cells, point_data, cell_data)
+
+
+def _write_mesh(
+    file: BinaryIO,
+    points: NDArray[np.float64],
+    kind: str,
+    cells: NDArray[np.int64],
+    point_data: Mapping[str, NDArray[Any]],
+    cell_data: Mapping[str, NDArray[Any]],
+) -> None:
+    """An UnstructuredGrid of one kind of cell in VTK's XML: arrays little-endian, compressed, in base64."""
+    count, corners = cells.shape
+    sections: dict[str, Mapping[str, NDArray[Any]]] = {
+        "Points": {"Points": points},
+        "Cells": {
+            "connectivity": cells.ravel(),
+            "offsets": np.arange(1, count + 1) * corners,
+            "types": np.full(count, _VTK_CELLS[kind]),
+        },
+        "PointData": point_data,
+        "CellData": cell_data,
+    }
+    file.write(
+        b'<?xml version="1.0"?>\n'
+        b'<VTKFile type="UnstructuredGrid" version="0.1" byte_order="LittleEndian"'
+        b' compressor="vtkZLibDataCompressor">\n'
+        b"<UnstructuredGrid>\n"
+        b'<Piece NumberOfPoints="%d" NumberOfCells="%d">\n' % (len(points), count)
+    )
+    for section, arrays in sections.items():
+        if arrays:
+            file.write(f"<{section}>\n".encode())
+            for name, values in arrays.items():
+                _write_array(file, name, values)
+            file.write(f"</{section}>\n".encode())
+    file.write(b"</Piece>\n</UnstructuredGrid>\n</VTKFile>\n")
+
+
+def _write_array(file: BinaryIO, name: str, values: NDArray[Any]) -> None:
+    """A DataArray: how many blocks, their bytes, those of the last one, of each compressed one; then the blocks."""
+    kind = {"f": "Float", "i": "Int", "u": "UInt"}[values.dtype.kind] + str(8 * values.dtype.itemsize)
+    components = f' NumberOfComponents="{values.shape[1]}"' if values.ndim == 2 else ""
+    file.write(f'<DataArray type="{kind}" Name="{name}"{components} format="binary">\n'.encode())
+    plain = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+    blocks = [zlib.compress(plain[start : start + _VTK_BLOCK]) for start in range(0, len(plain), _VTK_BLOCK)]
+    last = len(plain) - (len(blocks) - 1) * _VTK_BLOCK
+    header = np.array([len(blocks), _VTK_BLOCK, last, *map(len, blocks)], dtype="<u4")
+    file.write(base64.b64encode(header.tobytes()) + base64.b64encode(b"".join(blocks)))
+    file.write(b"\n</DataArray>\n")
 
 
 def _hexahedra(grid_shape: Shape3 | None) -> NDArray[np.int64]:
@@ -107,4 +158,7 @@ def _strain_data(strain: StrainField) -> dict[str, NDArray[Any]]:
         "strain_volumetric": strain.volumetric,
         "strain_deviatoric": strain.deviatoric,
         "strain_measured": strain.measured,
+        f"strain_{name}_sd": np.ascontiguousarray(strain.strain_sd[:, ::-1, ::-1]).reshape(-1, 9),
+        "strain_axial_zz_sd": np.ascontiguousarray(strain.strain_sd[:, 0, 0]),
+        "strain_volumetric_sd": strain.volumetric_sd,
     }

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.kernels.compilation import compiled
-from voltome.kernels.moments import ROWS, Window, add_at, sample_rows, whole_groups
+from voltome.kernels.moments import ROWS, Window, add_at, response_terms, sample_rows, whole_groups
 from voltome.kernels.sampling import TAIL, clip_row, line_size
 from voltome.kernels.vector import LANES, load
 from voltome.kernels.weights import deformed_weight
@@ -26,14 +26,14 @@ _f4 = np.float32
 _Ints = NDArray[np.int64]
 _Floats = NDArray[np.float64]
 
-PRODUCTS, LINEAR, TOTALS, SAMPLED = 60, 24, 3, 15
+PRODUCTS, LINEAR, TOTALS, SAMPLED = 60, 24, 3, 17
 """Numbers that a cell keeps: g_r g_s (zz zy zx yy yx xx) times 1 z y x zz zy zx yy yx xx; g_r, then g_r f, times
-z y x 1; 1, f, f^2; and of the deformed volume g_r g times z y x 1, then g, g^2, f g. All weighted."""
+z y x 1; 1, f, f^2; and of the deformed volume g_r g times z y x 1, then g, g^2, f g, f_x g_x, f_x^2. All weighted."""
 
 _REFERENCE_PLANE = 6 * 3 + 6 * 2 + 3
 _REFERENCE_SLAB = 6 * 6 + 6 * 3 + 3
-_DEFORMED_PLANE = 3 * 2 + 3
-_DEFORMED_SLAB = 3 * 3 + 3
+_DEFORMED_PLANE = 3 * 2 + 5
+_DEFORMED_SLAB = 3 * 3 + 5
 _COLUMNS = 1 + _REFERENCE_PLANE + _REFERENCE_SLAB
 
 
@@ -340,6 +340,15 @@ def _deformed_row(reference, w, k, values, first, width, y, plane):
         add_at(plane, at + 2 * width, wv * load(f, k + i))
 
 
+@compiled(fastmath=True)
+def _response_row(reference, w, k, values, first, n, width, plane, at):
+    """Add f_x g_x and f_x^2 to two of the plane's columns, see `moments.response_row`."""
+    for i in range(0, n - 6, LANES):
+        slope, weighted, gx = response_terms(reference, w, i, k + i, values, first + i, n - i)
+        add_at(plane, at + i + 3, weighted * slope)
+        add_at(plane, at + width + i + 3, weighted * gx)
+
+
 @compiled()
 def _sample_cells(deformed, partition, phi, oz, oy, z, first_y, rows, columns, length):
     """Sample some rows of a plane, each piece with the Phi of the node that owns it."""
@@ -388,7 +397,8 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
         `sampled` of the cells is set.
     """
     first_x = partition.edge_x[0]
-    width = whole_groups(partition.edge_x[-1] - first_x)
+    n = partition.edge_x[-1] - first_x
+    width = whole_groups(n)
     length = width + TAIL
     w, plane = columns.sums[:width], columns.sums[width : (1 + _DEFORMED_PLANE) * width]
     slab = columns.sums[(1 + _DEFORMED_PLANE) * width :]
@@ -411,10 +421,11 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
                         _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
                         k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
                         _deformed_row(reference, w, k, columns.values, j * length, width, _f4(y - y0), plane)
-                _fold_plane(plane, slab, width, _f4(z - z0), 0, 3, 3)
+                        _response_row(reference, w, k, columns.values, j * length, n, width, plane, 9 * width)
+                _fold_plane(plane, slab, width, _f4(z - z0), 0, 3, 5)
             for ix in range(cells_x):
                 a, b = partition.edge_x[ix] - first_x, partition.edge_x[ix + 1] - first_x
                 out = sums.sampled[(iz * cells_y + iy) * cells_x + ix]
                 for j in range(3):
                     _reduce_linear(slab, 3 * j * width, width, a, b, out[4 * j : 4 * j + 4])
-                _reduce_plain(slab, 9 * width, width, a, b, 3, out[12:])
+                _reduce_plain(slab, 9 * width, width, a, b, 5, out[12:])

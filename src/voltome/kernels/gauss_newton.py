@@ -1,4 +1,4 @@
-"""Inverse-compositional Gauss-Newton for a batch of windows (12 degrees of freedom, ZNSSD).
+"""Inverse-compositional Gauss-Newton for a batch of windows (12 or 6 degrees of freedom, ZNSSD).
 
 Follows Pan, Li and Tong 2013 (10.1007/s11340-013-9717-6) in three dimensions, with the zero-normalised criterion: gain
 and offset of the grey values do not enter.
@@ -20,6 +20,7 @@ from voltome.kernels.moments import (
     Window,
     add_at,
     grey_statistics,
+    response_row,
     row_start,
     sample_rows,
     sum_deformed,
@@ -27,8 +28,15 @@ from voltome.kernels.moments import (
     whole_groups,
 )
 from voltome.kernels.sampling import TAIL, line_size
-from voltome.kernels.small_matrices import compose_inverse, determinant, factorise, solve_factorised
-from voltome.kernels.vector import LANES, load
+from voltome.kernels.small_matrices import (
+    compose_inverse,
+    determinant,
+    factorise,
+    project,
+    rotate_exactly,
+    solve_factorised,
+)
+from voltome.kernels.vector import LANES, load, total
 from voltome.kernels.weights import fill_weights
 
 _f4 = np.float32
@@ -39,6 +47,22 @@ LEFT_BLOCK = -100
 
 CELLS = 4
 """Cells along each side of a window in which the residual displacement is looked at."""
+
+
+def _rigid_increments():
+    out = np.zeros((12, 6))
+    for a in range(3):
+        b, c = (a + 1) % 3, (a + 2) % 3
+        out[4 * a + 3, a] = out[4 * b + c, 3 + a] = 1.0
+        out[4 * c + b, 3 + a] = -1.0
+    return out
+
+
+RIGID = _rigid_increments()
+"""Phi's twelve parameters for unit translations z, y, x and small unit rotations z, y, x about the node.
+
+Rotations are right-handed in x, y, z, in radians.
+"""
 
 _RESIDUALS = 9
 _MOVED = 0.75
@@ -57,6 +81,8 @@ class Rules(NamedTuple):
     det_high: float
     cells: bool = True
     """Whether the residual displacement of the windows' cells is wanted."""
+    rigid: bool = False
+    """Whether steps are rotations and translations only: the start's stretch then stays what it is."""
 
 
 @compiled()
@@ -185,13 +211,15 @@ def _residual_row(reference, w, m, k, values, first, n, ratio, mean_f, mean_g, c
 def _sum_cells(reference, deformed, window, phi, statistics, values, line, columns, out):
     """Gauss-Newton sums of a pure translation for each of CELLS^3 cells of the window.
 
-    out[cell] holds sum w g_r residual (3) and sum w g_r g_s (zz zy zx yy yx xx).
+    out[cell] holds sum w g_r residual (3) and sum w g_r g_s (zz zy zx yy yx xx). Returns the window's response, see
+    `moments.response_row`.
     """
     mean_f, sd_f, mean_g, sd_g, _ = statistics
     ratio = sd_f / sd_g if sd_g > 1e-9 else 0.0
     nz, ny, nx = window.high[0] - window.low[0], window.high[1] - window.low[1], window.high[2] - window.low[2]
     length, width = values.size // ROWS, whole_groups(nx)
-    for i in range(CELLS * _RESIDUALS * width):
+    sums = CELLS * _RESIDUALS * width
+    for i in range(sums + 2 * LANES):
         columns[i] = 0.0
     for z in range(nz):
         for first in range(0, ny, ROWS):
@@ -204,6 +232,7 @@ def _sum_cells(reference, deformed, window, phi, statistics, values, line, colum
                     reference, window.weights, m, k, values, j * length, nx, _f4(ratio), _f4(mean_f), _f4(mean_g),
                     columns, at,
                 )  # fmt: skip
+                response_row(reference, window.weights, m, k, values, j * length, nx, columns, sums)
         cz = z * CELLS // nz
         if z + 1 < nz and (z + 1) * CELLS // nz == cz:
             continue
@@ -211,11 +240,12 @@ def _sum_cells(reference, deformed, window, phi, statistics, values, line, colum
             for cx in range(CELLS):
                 cell = out[(cz * CELLS + cy) * CELLS + cx]
                 for j in range(_RESIDUALS):
-                    total, at = 0.0, (cy * _RESIDUALS + j) * width
+                    value, at = 0.0, (cy * _RESIDUALS + j) * width
                     for i in range((cx * nx + CELLS - 1) // CELLS, ((cx + 1) * nx + CELLS - 1) // CELLS):
-                        total += float(columns[at + i])
+                        value += float(columns[at + i])
                         columns[at + i] = 0.0
-                    cell[j] = total
+                    cell[j] = value
+    return ratio * total(load(columns, sums)) / max(total(load(columns, sums + LANES)), _f4(1e-30))
 
 
 class Scratch(NamedTuple):
@@ -228,9 +258,41 @@ class Scratch(NamedTuple):
     weights: NDArray[np.float32]
     boxes: NDArray[np.float64]
     factor: NDArray[np.float64]
+    rigid_factor: NDArray[np.float64]
+    rigid_hessian: NDArray[np.float64]
     vectors: NDArray[np.float64]
     totals: NDArray[np.float64]
     matrices: NDArray[np.float64]
+
+
+@compiled()
+def _prepare(rules, hessian, scratch):
+    """Factorise the Hessian in the parameters that may move; False where it is singular."""
+    if not rules.rigid:
+        return factorise(hessian, scratch.factor)
+    project(hessian, RIGID, scratch.rigid_hessian)
+    return factorise(scratch.rigid_hessian, scratch.rigid_factor)
+
+
+@compiled()
+def _solve(rules, rhs, scratch, step):
+    """Increment of the twelve parameters, shortened if it is wild; returns its norm in voxels before that."""
+    if not rules.rigid:
+        solve_factorised(scratch.factor, rhs, step)
+        return limit_step(step, rules.half_window)
+    some, few = scratch.totals[2], scratch.totals[3]
+    for i in range(6):
+        some[i] = 0.0
+        for k in range(12):
+            some[i] += RIGID[k, i] * rhs[k]
+    solve_factorised(scratch.rigid_factor, some, few)
+    for k in range(12):
+        step[k] = 0.0
+        for i in range(6):
+            step[k] += RIGID[k, i] * few[i]
+    norm = limit_step(step, rules.half_window)
+    rotate_exactly(step)
+    return norm
 
 
 @compiled()
@@ -239,7 +301,7 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
     values, line, box, base = scratch.values, scratch.line, scratch.boxes[0], scratch.boxes[1]
     gradient, gradient_grey, product = scratch.vectors[0], scratch.vectors[1], scratch.vectors[2]
     rhs, step = scratch.vectors[3], scratch.vectors[4]
-    totals_f, totals_g, factor = scratch.totals[0], scratch.totals[1], scratch.factor
+    totals_f, totals_g = scratch.totals[0], scratch.totals[1]
     window = Window(node, low, high, weighting.ones, 0)
     cropped = float((high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2]))
     status, previous, rebases, settled = SPENT, -1.0, 0, False
@@ -256,7 +318,7 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
             numbers[2] = totals_f[0] / cropped
             if totals_f[0] < rules.min_coverage * cropped or totals_f[0] < 24.0:
                 return MASKED
-            if not factorise(hessian, factor):
+            if not _prepare(rules, hessian, scratch):
                 return SINGULAR
             for a in range(3):
                 base[a, 0], base[a, 1] = box[a, 0], box[a, 1]
@@ -264,8 +326,7 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
             rebases += 1
         sum_deformed(reference, deformed, window, phi, low[0], high[0], values, line, product, totals_g)
         numbers[0] = right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs)
-        solve_factorised(factor, rhs, step)
-        norm = limit_step(step, rules.half_window)
+        norm = _solve(rules, rhs, scratch, step)
         if not compose_inverse(phi, step, scratch.matrices):
             return ERROR
         numbers[1], numbers[3] = plain_norm(step), iteration + 1.0
@@ -284,7 +345,7 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
     statistics = grey_statistics(totals_f, totals_g)
     numbers[4], numbers[5] = statistics[1], totals_f[0]
     if rules.cells:
-        _sum_cells(reference, deformed, window, phi, statistics, values, line, scratch.columns, cells)
+        numbers[6] = _sum_cells(reference, deformed, window, phi, statistics, values, line, scratch.columns, cells)
     return status
 
 
@@ -304,8 +365,9 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
         In: the start; out: the result.
     status : int32 (N,)
         Out: SPAM's codes, or `LEFT_BLOCK`.
-    numbers : float64 (N, 6)
-        Out: ZNCC, norm of the last increment, coverage, iterations, the window's grey sd, its sum of weights.
+    numbers : float64 (N, 7)
+        Out: ZNCC, norm of the last increment, coverage, iterations, the window's grey sd, its sum of weights, its
+        response (see `moments.response_row`; where `Rules.cells`).
     hessian : float64 (N, 12, 12)
         Out: the Gauss-Newton Hessian.
     cells : float64 (N, CELLS^3, 9)
@@ -319,12 +381,14 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
         np.zeros(ROWS * (whole_groups(width) + TAIL), dtype=np.float32),
         np.zeros(ROWS * line_size(width), dtype=np.float32),
         np.zeros(PLANE_SIZE, dtype=np.float32),
-        np.zeros(CELLS * _RESIDUALS * whole_groups(width), dtype=np.float32),
+        np.zeros(CELLS * _RESIDUALS * whole_groups(width) + 2 * LANES, dtype=np.float32),
         np.empty(rows * whole_groups(width) + TAIL, dtype=np.float32),
         np.zeros((2, 3, 2)),
         np.zeros((12, 12)),
+        np.zeros((6, 6)),
+        np.zeros((6, 6)),
         np.zeros((5, 12)),
-        np.zeros((2, 3)),
+        np.zeros((4, 6)),
         np.zeros((3, 3, 3)),
     )
     for n in range(len(nodes)):

@@ -4,10 +4,11 @@ Each cell c of a window is sampled with the Phi of its own nearest node, phi_c, 
 the window, cell c is already displaced by D_c = phi^-1 o phi_c - 1, which is affine and small; so the increment of the
 window solves
 
-    H step = sum_c (b_c - H_c d_c),
+    H step = sum_c (b_c - a H_c d_c),
 
-where b_c are the right-hand sides and H_c the Hessians of the cells, and d_c the parameters of D_c. Where all phi_c
-are equal this is the ordinary step. At the end phi is the least-squares affine of the displacement that the cells show,
+where b_c are the right-hand sides and H_c the Hessians of the cells, and d_c the parameters of D_c. Noise steepens the
+gradients that H is made of; a < 1 is what of H answers to a displacement (`moments.response_row`). Where all phi_c are
+equal this is the ordinary step. At the end phi is the least-squares affine of the displacement that the cells show,
 weighted with their texture, and to first order independent of the phi_c that they were sampled with.
 """
 
@@ -53,7 +54,7 @@ class GridState(NamedTuple):
 
     `phi` samples the cells, `next_phi` is what follows from them, `base` decides on the voxels that are mapped outside
     (all (N, 3, 4)); `rebases` counts how often `base` was moved, `stale` (N,) marks cells whose reference sums have to
-    be formed again. `status` is `AT_WORK`, `CONVERGED`, or why a node was given up. `numbers` (N, 8): as in
+    be formed again. `status` is `AT_WORK`, `CONVERGED`, or why a node was given up. `numbers` (N, 9): as in
     `gauss_newton.correlate_nodes`, then the norm of the last increment in voxels, and by how much the Phi that sampled
     the cells differ from the window's own (in voxels, at the worst place). `step` (N, 12), `hessian` (N, 12, 12),
     `cells` (N, CELLS^3, 9). `pending` holds the statuses that follow from a step until all nodes have made it.
@@ -98,7 +99,7 @@ def make_scratch() -> NodeScratch:
         np.zeros((12, 12)),
         np.zeros((12, 12)),
         np.zeros((6, 12)),
-        np.zeros((2, 3)),
+        np.zeros((3, 3)),
         np.zeros((3, 3, 3)),
         np.zeros((2, 3, 2)),
         np.zeros((4, 3), dtype=np.int64),
@@ -205,6 +206,8 @@ def _add_cells(partition, sums, low, high, node, scratch):
                 for j in range(3):
                     totals[0, j] += sums.totals[row + ix, j]
                     totals[1, j] += sampled[12 + j]
+                totals[2, 0] += sampled[15]
+                totals[2, 1] += sampled[16]
 
 
 @compiled()
@@ -274,7 +277,7 @@ def _assemble(partition, sums, state, n, node, hessian, scratch):
         for j in range(12):
             hessian[i, j] = 0.0
     for j in range(3):
-        scratch.totals[0, j] = scratch.totals[1, j] = 0.0
+        scratch.totals[0, j] = scratch.totals[1, j] = scratch.totals[2, j] = 0.0
     for axis in range(3):  # behind the last: `_next_owner` then begins with the first
         low[axis] = high[axis] = 1 << 60
     _next_owner(partition, node, low, high)
@@ -296,13 +299,22 @@ def _assemble(partition, sums, state, n, node, hessian, scratch):
 
 
 @compiled()
+def response_of(totals):
+    """What of the Hessian answers to a displacement, from the sums of `_add_cells`; 1 where they do not say."""
+    statistics = grey_statistics(totals[0], totals[1])
+    if not (statistics[3] > 1e-9 and totals[2, 1] > 1e-30):
+        return 1.0
+    return min(max(statistics[1] / statistics[3] * totals[2, 0] / totals[2, 1], 0.0), 1.5)
+
+
+@compiled()
 def _step_node(partition, sums, deformed, has_weights, rules, state, n, node, scratch):
     """One Gauss-Newton step of a node; returns its status."""
     hessian, numbers, phi, step = state.hessian[n], state.numbers[n], state.next_phi[n], state.step[n]
     vectors, totals, box, base = scratch.vectors, scratch.totals, scratch.boxes[0], scratch.boxes[1]
     low, high = scratch.window[1], scratch.window[2]
-    numbers[7] = _assemble(partition, sums, state, n, node, hessian, scratch)
-    if numbers[7] < 0.0:
+    numbers[8] = _assemble(partition, sums, state, n, node, hessian, scratch)
+    if numbers[8] < 0.0:
         return HANDED_OVER
     low[0], high[0] = partition.edge_z[partition.span_z[node[0], 0]], partition.edge_z[partition.span_z[node[0], 1]]
     low[1], high[1] = partition.edge_y[partition.span_y[node[1], 0]], partition.edge_y[partition.span_y[node[1], 1]]
@@ -322,8 +334,9 @@ def _step_node(partition, sums, deformed, has_weights, rules, state, n, node, sc
     numbers[0] = right_hand_side(vectors[0], vectors[1], vectors[2], totals[0], totals[1], vectors[5])
     statistics = grey_statistics(totals[0], totals[1])
     numbers[4], numbers[5] = statistics[1], totals[0, 0]
+    numbers[6] = response_of(totals)
     for i in range(12):
-        vectors[5, i] -= vectors[3, i]
+        vectors[5, i] -= numbers[6] * vectors[3, i]
     solve_factorised(scratch.factor, vectors[5], step)
     norm = limit_step(step, rules.half_window)
     for r in range(3):
@@ -331,8 +344,8 @@ def _step_node(partition, sums, deformed, has_weights, rules, state, n, node, sc
             phi[r, c] = state.phi[n, r, c]
     if not compose_inverse(phi, step, scratch.work):
         return ERROR
-    settled = has_settled(norm, numbers[6], rules.tolerance)
-    numbers[1], numbers[3], numbers[6] = plain_norm(step), numbers[3] + 1.0, norm
+    settled = has_settled(norm, numbers[7], rules.tolerance)
+    numbers[1], numbers[3], numbers[7] = plain_norm(step), numbers[3] + 1.0, norm
     det = determinant(phi)
     if not (det > rules.det_low and det < rules.det_high):
         return DETERMINANT
@@ -436,7 +449,7 @@ def finish_nodes(partition, sums, state, first, stop, scratch):
             continue
         mean_f, sd_f, mean_g, sd_g, _ = grey_statistics(scratch.totals[0], scratch.totals[1])
         ratio = sd_f / sd_g if sd_g > 1e-9 else 0.0
-        cells = state.cells[n]
+        response, cells = state.numbers[n, 6], state.cells[n]
         for k in range(cells.shape[0]):
             for j in range(9):
                 cells[k, j] = 0.0
@@ -445,8 +458,8 @@ def finish_nodes(partition, sums, state, first, stop, scratch):
         _next_owner(partition, node, low, high)
         while True:
             _displacement_of(partition, state.phi, n, low, node, scratch.work, d)
-            for i in range(12):
-                d[i] += state.step[n, i]
+            for i in range(12):  # the step took H for the answer: what it left is seen with H again
+                d[i] = response * d[i] + state.step[n, i]
             _add_residuals(partition, sums, low, high, node, d, ratio, mean_f, mean_g, cells)
             if not _next_owner(partition, node, low, high):
                 break

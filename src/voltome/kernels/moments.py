@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from voltome.kernels.compilation import compiled
 from voltome.kernels.sampling import along_row, clip_row, cross_row
-from voltome.kernels.vector import LANES, load, ramp, splat, store, total
+from voltome.kernels.vector import LANES, load, maximum, minimum, ramp, splat, store, total
 
 _f4 = np.float32
 _Flat = NDArray[np.float32]
@@ -186,6 +186,33 @@ def _greys_of_row(f, gz, gy, gx, w, k, m, n, first_x, y, plane):
     _add_to(plane, s + 18, count)
     _add_to(plane, s + 19, f0)
     _add_to(plane, s + 20, ff)
+
+
+@compiled(fastmath=True, inline="always")
+def response_terms(reference, w, m, k, values, first, n):
+    """Slope of a sampled row along x (sixth order), w f_x, and f_x, for sixteen voxels from the fourth on.
+
+    The row's three voxels at either end have no slope: their w f_x is 0.
+    """
+    slope = _f4(0.75) * (load(values, first + 4) - load(values, first + 2))
+    slope = slope - _f4(0.15) * (load(values, first + 5) - load(values, first + 1))
+    slope = slope + _f4(1.0 / 60.0) * (load(values, first + 6) - load(values, first))
+    counts = maximum(minimum(splat(_f4(n - 6)) - ramp(), splat(_f4(1.0))), splat(_f4(0.0)))
+    gx = load(reference.gradient_x, k + 3)
+    return slope, counts * load(w, m + 3) * gx, gx
+
+
+@compiled(fastmath=True)
+def response_row(reference, w, m, k, values, first, n, sums, at):
+    """Add a row's sums of w f_x g_x and w f_x^2 to two groups of sixteen from `at` on.
+
+    Their ratio is the response of the right-hand side to a displacement: noise is in the square of f_x, but not in
+    f_x g_x.
+    """
+    for i in range(0, n - 6, LANES):
+        slope, weighted, gx = response_terms(reference, w, m + i, k + i, values, first + i, n - i)
+        add_at(sums, at, weighted * slope)
+        add_at(sums, at + LANES, weighted * gx)
 
 
 @compiled()

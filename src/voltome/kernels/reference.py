@@ -2,7 +2,7 @@
 
 Volumes are (z, y, x) arrays instead of flat buffers, a window is worked as a whole instead of row by row, and sums are
 formed from their definitions. In shapes, W is a window's (nz, ny, nx) voxels. `reference_sampling` holds
-what reads a volume: filters, sampling, warping.
+what reads a volume: filters, sampling, warping; `reference_algebra` what solves for an increment and composes it.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from voltome.kernels import gauss_newton
 from voltome.kernels.gauss_newton import CELLS, Rules
+from voltome.kernels.reference_algebra import compose_inverse as compose_inverse
+from voltome.kernels.reference_algebra import homogeneous as homogeneous
+from voltome.kernels.reference_algebra import rigid_increments as rigid_increments
+from voltome.kernels.reference_algebra import rotate_exactly as rotate_exactly
+from voltome.kernels.reference_algebra import solve as solve
+from voltome.kernels.reference_algebra import solve_step as solve_step
 from voltome.kernels.reference_sampling import blend_displacement as blend_displacement
 from voltome.kernels.reference_sampling import block_mean as block_mean
 from voltome.kernels.reference_sampling import gradient as gradient
@@ -232,62 +238,6 @@ def normalised_residual(f: Array, g: Array, statistics: GreyStatistics) -> Array
     return ratio * (g - statistics.mean_g) - (f - statistics.mean_f)
 
 
-def solve(hessian: Array, rhs: Array) -> Array | None:
-    """Solution (n,) of hessian (n, n) x = rhs; None where it is singular once its diagonal is scaled to one.
-
-    Parameters
-    ----------
-    hessian : (n, n) float64
-    rhs : (n,) float64
-
-    Returns
-    -------
-    (n,) float64 or None
-    """
-    diagonal = np.diagonal(hessian)
-    if not (diagonal > 0).all():
-        return None
-    scale = np.sqrt(diagonal)
-    scaled = hessian / np.outer(scale, scale)
-    try:
-        pivots = np.diagonal(np.linalg.cholesky(scaled)) ** 2
-    except np.linalg.LinAlgError:
-        return None
-    return np.linalg.solve(scaled, rhs / scale) / scale if pivots.min() > 1e-10 else None
-
-
-def homogeneous(rows: ArrayLike) -> Array:
-    """The first three rows (3, 4) or (12,) of an affine map as a 4x4 matrix.
-
-    Parameters
-    ----------
-    rows : (3, 4) or (12,) array
-
-    Returns
-    -------
-    (4, 4) float64
-    """
-    return np.vstack([np.asarray(rows, dtype=np.float64).reshape(3, 4), [0.0, 0.0, 0.0, 1.0]])
-
-
-def compose_inverse(phi: Array, step: Array) -> Array | None:
-    """phi o (I + step)^-1 for phi (3, 4) and an increment (12,); None where I + step has no inverse.
-
-    Parameters
-    ----------
-    phi : (3, 4) float64
-    step : (12,) float64
-
-    Returns
-    -------
-    (3, 4) float64 or None
-    """
-    increment = np.eye(4) + homogeneous(step) - np.diag([0.0, 0.0, 0.0, 1.0])
-    if not abs(np.linalg.det(increment)) > 1e-6:
-        return None
-    return np.asarray((homogeneous(phi) @ np.linalg.inv(increment))[:3])
-
-
 def sum_cells(
     reference: ReferenceVolume,
     deformed: DeformedVolume,
@@ -320,6 +270,25 @@ def sum_cells(
     return np.stack(sums, axis=1)
 
 
+def response(gradient_x: Array, g: Array, weights: Array, statistics: GreyStatistics) -> float:
+    """Slope of the sampled volume along x against that of the reference, where a row has both.
+
+    Parameters
+    ----------
+    gradient_x, g, weights : (nz, ny, nx) float64
+    statistics : GreyStatistics
+
+    Returns
+    -------
+    float
+        1 without noise; smaller where noise steepens the reference.
+    """
+    slope = 0.75 * (g[..., 4:-2] - g[..., 2:-4]) - 0.15 * (g[..., 5:-1] - g[..., 1:-5]) + (g[..., 6:] - g[..., :-6]) / 60
+    weighted = (weights * gradient_x)[..., 3:-3]
+    ratio = statistics.sd_f / statistics.sd_g if statistics.sd_g > 1e-9 else 0.0
+    return float(ratio * (weighted * slope).sum() / max((weighted * gradient_x[..., 3:-3]).sum(), 1e-30))
+
+
 def _image_box(deformed: DeformedVolume, window: Window, phi: Array) -> Array:
     """Bounding box (3, 2) of a window's image, from its corners."""
     corners = np.array(list(itertools.product(*zip(window.low, window.high - 1, strict=True))))
@@ -342,7 +311,7 @@ def _has_converged(norm: float, previous: float | None, tolerance: float) -> boo
 def correlate_node(
     reference: ReferenceVolume, deformed: DeformedVolume, rules: Rules, window: Window, phi: Sequence[Any] | Array
 ) -> NodeResult:
-    """Inverse-compositional Gauss-Newton at one node until it stops (10.1007/s11340-013-9717-6), 12 dof, ZNSSD.
+    """Inverse-compositional Gauss-Newton at one node until it stops (10.1007/s11340-013-9717-6), ZNSSD.
 
     Parameters
     ----------
@@ -356,11 +325,11 @@ def correlate_node(
     Returns
     -------
     NodeResult
-        Numbers (6,): ZNCC, norm of the last increment, coverage, iterations, grey sd, sum of weights; NaN where not
-        reached. Hessian (12, 12) and cells (CELLS^3, 9) are zero where not reached.
+        Numbers (7,): ZNCC, norm of the last increment, coverage, iterations, grey sd, sum of weights, response; NaN
+        where not reached. Hessian (12, 12) and cells (CELLS^3, 9) are zero where not reached.
     """
     phi = np.array(phi, dtype=np.float64)
-    numbers, hessian, cells = np.full(6, np.nan), np.zeros((12, 12)), np.zeros((CELLS**3, 9))
+    numbers, hessian, cells = np.full(7, np.nan), np.zeros((12, 12)), np.zeros((CELLS**3, 9))
     if not np.isfinite(phi).all():
         return NodeResult(gauss_newton.NAN_START, phi, numbers, hessian, cells)
     f, descent = window.cut(reference.grey), steepest_descent(reference, window)
@@ -383,11 +352,13 @@ def correlate_node(
                 return NodeResult(gauss_newton.MASKED, phi, numbers, hessian, cells)
         g = sample_window(deformed, window, phi)
         statistics = grey_statistics(f, g, weights)
-        step = solve(hessian, weighted_sum(descent, weights, normalised_residual(f, g, statistics)))
+        rhs = weighted_sum(descent, weights, normalised_residual(f, g, statistics))
+        step = solve_step(hessian, rhs, rigid=rules.rigid)
         if step is None:
             return NodeResult(gauss_newton.SINGULAR, phi, numbers, hessian, cells)
         norm = float(np.linalg.norm(step.reshape(3, 4) * lever))
         step *= min(1.0, 0.5 * rules.half_window / norm) if norm > 0 else 1.0
+        step = rotate_exactly(step) if rules.rigid else step
         numbers[0] = statistics.zncc
         composed = compose_inverse(phi, step)
         if composed is None:
@@ -404,4 +375,7 @@ def correlate_node(
         previous = norm
     assert statistics is not None
     numbers[4], numbers[5] = statistics.sd_f, weights.sum()
+    numbers[6] = response(
+        window.cut(reference.gradient)[2], sample_window(deformed, window, phi), weights, statistics
+    )
     return NodeResult(status, phi, numbers, hessian, sum_cells(reference, deformed, window, phi, weights, statistics))

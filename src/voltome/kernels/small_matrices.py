@@ -99,3 +99,34 @@ def compose_inverse(phi, step, work):
         for c in range(3):
             phi[r, c] = new[r, c]
     return True
+
+
+@compiled()
+def project(a, basis, out):
+    """out <- basis^T a basis."""
+    n, m = basis.shape
+    for i in range(m):
+        for j in range(m):
+            total = 0.0
+            for k in range(n):
+                if basis[k, i] != 0.0:
+                    for c in range(n):
+                        total += basis[k, i] * a[k, c] * basis[c, j]
+            out[i, j] = total
+
+
+@compiled()
+def rotate_exactly(step):
+    """Replace the skew dF of an increment (12,) by exp(dF) - I (Rodrigues), in place: I + dF is then a rotation."""
+    z, y, x = step[6], step[8], step[1]
+    square = z * z + y * y + x * x
+    angle = math.sqrt(square)
+    if angle > 1e-4:
+        first, second = math.sin(angle) / angle, (1.0 - math.cos(angle)) / square
+    else:
+        first, second = 1.0 - square / 6.0, 0.5 - square / 24.0
+    axis = (z, y, x)
+    for r in range(3):
+        for c in range(3):
+            skew = step[4 * r + c]
+            step[4 * r + c] = first * skew + second * (axis[r] * axis[c] - (square if r == c else 0.0))
