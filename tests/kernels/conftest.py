@@ -64,7 +64,7 @@ class Pair:
     def correlate(self, window: reference.Window, start: Array, rules: gauss_newton.Rules) -> reference.NodeResult:
         """Run the kernel on one node."""
         phi = np.array(start, dtype=np.float64)[None]
-        status, numbers = np.zeros(1, dtype=np.int32), np.full((1, 6), np.nan)
+        status, numbers = np.zeros(1, dtype=np.int32), np.full((1, 7), np.nan)
         hessian, cells = np.zeros((1, 12, 12)), np.zeros((1, gauss_newton.CELLS**3, 9))
         gauss_newton.correlate_nodes(
             self.kernel_reference,

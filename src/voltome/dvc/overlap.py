@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from voltome.fields import FloatArray
 from voltome.kernels import cells, grid_newton
-from voltome.kernels.gauss_newton import CELLS, Rules
+from voltome.kernels.gauss_newton import CELLS, NAN_START, Rules
 from voltome.kernels.moments import Deformed, Reference
 from voltome.kernels.weights import Weighting
 
@@ -20,7 +20,6 @@ _CHUNKS = 16
 _MOST_STEPS = 8
 _LEFT_TO_OTHERS = 0.02
 _CELL_COST_VOX = 60
-_GAIN = 1.25
 _MOST_APART_VOX = 1.0
 
 _Ints = NDArray[np.int64]
@@ -53,7 +52,9 @@ def _cut_axis(nodes: _Ints, low: _Ints, high: _Ints, longest: float) -> tuple[_I
     return edges, np.where(covered, owner, -1).astype(np.int64), spans
 
 
-def find_grid(nodes: _Ints, low: _Ints, high: _Ints, half_window: int) -> GridWindows | None:
+def find_grid(
+    nodes: _Ints, low: _Ints, high: _Ints, half_window: int, *, least_gain: float = 1.25
+) -> GridWindows | None:
     """Cells for a set of nodes, or None where they are no grid or their windows share too little.
 
     Parameters
@@ -63,6 +64,8 @@ def find_grid(nodes: _Ints, low: _Ints, high: _Ints, half_window: int) -> GridWi
     low, high : (N, 3) int64
         Half-open extent of each node's window relative to it.
     half_window : int
+    least_gain : float
+        How much less work it has to be to work them together.
 
     Returns
     -------
@@ -88,7 +91,7 @@ def find_grid(nodes: _Ints, low: _Ints, high: _Ints, half_window: int) -> GridWi
     for edge, owner in zip(edges, owners, strict=True):
         shared *= int(np.diff(edge)[owner >= 0].sum())
     count = int(np.prod([len(owner) for owner in owners]))
-    if _GAIN * (shared + _CELL_COST_VOX * count) > int((high - low).prod(axis=1).sum()):
+    if least_gain * (shared + _CELL_COST_VOX * count) > int((high - low).prod(axis=1).sum()):
         return None
     return GridWindows(cells.Partition(*edges, *owners, *axes, *spans), count)
 
@@ -142,7 +145,7 @@ def correlate_grid(
         phi.copy(),
         np.zeros(n, dtype=np.int64),
         np.ones(n, dtype=np.uint8),
-        np.where(finite, grid_newton.AT_WORK, grid_newton.HANDED_OVER).astype(np.int32),
+        np.where(finite, grid_newton.AT_WORK, NAN_START).astype(np.int32),
         np.zeros(n, dtype=np.int32),
         np.full((n, 9), -1.0),
         np.zeros((n, 12)),

@@ -40,7 +40,7 @@ from voltome.kernels.moments import Window, grey_statistics
 from voltome.kernels.small_matrices import compose_inverse, determinant, factorise, solve_factorised
 
 AT_WORK, HANDED_OVER = 0, -101
-"""A node that is not there yet, and one that has to be worked by itself."""
+"""A node that is not there yet, and one that has to be worked by itself (but whose Phi is good enough to sample)."""
 
 _MOST_BASES = 6
 _PAIR = ((0, 1, 2), (1, 3, 4), (2, 4, 5))
@@ -262,7 +262,7 @@ def _assemble(partition, sums, state, n, node, hessian, scratch):
     """Bring the cells of a window together: Hessian, vectors 0-2 for `right_hand_side`, vector 3 = sum_c H_c d_c.
 
     Returns the largest displacement of a cell that was sampled with another Phi, in voxels; negative where a node that
-    samples one of the cells has been given up.
+    samples one of the cells has failed.
     """
     largest = 0.0
     low, high, part, d, vectors = (
@@ -283,7 +283,7 @@ def _assemble(partition, sums, state, n, node, hessian, scratch):
     _next_owner(partition, node, low, high)
     while True:
         owner = _displacement_of(partition, state.phi, n, low, node, scratch.work, d)
-        if state.status[owner] < 0:
+        if state.status[owner] < 0 and state.status[owner] != HANDED_OVER:
             return -1.0
         largest = max(largest, _largest_displacement(partition, low, high, node, d))
         _add_cells(partition, sums, low, high, node, scratch)
