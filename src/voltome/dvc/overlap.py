@@ -19,6 +19,7 @@ from voltome.kernels.weights import Weighting
 _CHUNKS = 16
 _MOST_STEPS = 8
 _LEFT_TO_OTHERS = 0.02
+_LEAST_PROGRESS = 0.05
 _CELL_COST_VOX = 60
 _MOST_APART_VOX = 1.0
 
@@ -175,14 +176,16 @@ def correlate_grid(
     def finish(first: int, stop: int) -> None:
         grid_newton.finish_nodes(partition, sums, state, first, stop, grid_newton.make_scratch())
 
+    waiting = n
     for count in range(1, min(_MOST_STEPS, rules.max_iterations) + 1):
         _run(pool, sum_cells, planes)
         state.stale[:] = 0
         _run(pool, step, nodes)
         alive = state.status >= 0
         state.status[alive] = state.pending[alive]
-        waiting = int((state.status == grid_newton.AT_WORK).sum())
-        if waiting <= _LEFT_TO_OTHERS * n or count == min(_MOST_STEPS, rules.max_iterations):
+        before, waiting = waiting, int((state.status == grid_newton.AT_WORK).sum())
+        stalled = count > 3 and before - waiting < _LEAST_PROGRESS * n
+        if waiting <= _LEFT_TO_OTHERS * n or stalled or count == min(_MOST_STEPS, rules.max_iterations):
             break
         state.phi[alive] = state.next_phi[alive]
     state.status[(state.status >= 0) & (state.numbers[:, 8] > _MOST_APART_VOX)] = grid_newton.HANDED_OVER

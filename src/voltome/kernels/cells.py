@@ -26,14 +26,20 @@ _f4 = np.float32
 _Ints = NDArray[np.int64]
 _Floats = NDArray[np.float64]
 
-PRODUCTS, LINEAR, TOTALS, SAMPLED = 60, 24, 3, 17
-"""Numbers that a cell keeps: g_r g_s (zz zy zx yy yx xx) times 1 z y x zz zy zx yy yx xx; g_r, then g_r f, times
-z y x 1; 1, f, f^2; and of the deformed volume g_r g times z y x 1, then g, g^2, f g, f_x g_x, f_x^2. All weighted."""
+PRODUCTS, LINEAR, TOTALS, SAMPLED = 80, 32, 3, 21
+"""Numbers that a cell keeps, all weighted.
+
+For each of 1 z y x zz zy zx yy yx xx: g_r g_s (zz zy zx yy yx xx) and two zeros. For each of z y x 1: g_r, g_r f and two
+zeros. 1, f, f^2. And of the deformed volume for each of z y x 1: g_r g and a zero; then g, g^2, f g, f_x g_x, f_x^2.
+The zeros fill up SIMD registers.
+"""
 
 _REFERENCE_PLANE = 6 * 3 + 6 * 2 + 3
 _REFERENCE_SLAB = 6 * 6 + 6 * 3 + 3
 _DEFORMED_PLANE = 3 * 2 + 5
 _DEFORMED_SLAB = 3 * 3 + 5
+_RESPONSE_STEP = 4
+"""The response is measured on every fourth row: a ratio of two sums needs no more."""
 _COLUMNS = 1 + _REFERENCE_PLANE + _REFERENCE_SLAB
 
 
@@ -146,6 +152,44 @@ def _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
 
 
 @compiled()
+def _all_inside(deformed, partition, base, oz, oy, iz, iy):
+    """Whether the warp `base` keeps all cells of a row of cells inside the deformed volume."""
+    k = 0
+    while k < len(partition.owner_x):
+        stop, ox = _piece_stop(partition.owner_x, k), partition.owner_x[k]
+        if ox < 0:
+            return False
+        phi = base[(oz * len(partition.node_y) + oy) * len(partition.node_x) + ox]
+        z0, z1 = partition.edge_z[iz] - partition.node_z[oz], partition.edge_z[iz + 1] - 1 - partition.node_z[oz]
+        y0, y1 = partition.edge_y[iy] - partition.node_y[oy], partition.edge_y[iy + 1] - 1 - partition.node_y[oy]
+        x0, x1 = partition.edge_x[k] - partition.node_x[ox], partition.edge_x[stop] - 1 - partition.node_x[ox]
+        for a in range(3):
+            node = partition.node_z[oz] if a == 0 else (partition.node_y[oy] if a == 1 else partition.node_x[ox])
+            low = high = node + deformed.shift[a] + phi[a, 3]
+            low += min(phi[a, 0] * z0, phi[a, 0] * z1) + min(phi[a, 1] * y0, phi[a, 1] * y1)
+            high += max(phi[a, 0] * z0, phi[a, 0] * z1) + max(phi[a, 1] * y0, phi[a, 1] * y1)
+            low += min(phi[a, 2] * x0, phi[a, 2] * x1)
+            high += max(phi[a, 2] * x0, phi[a, 2] * x1)
+            if low < deformed.inside[a, 0] or high > deformed.inside[a, 1]:
+                return False
+        k = stop
+    return True
+
+
+@compiled()
+def _whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w):
+    """Whether all voxels of a row of cells count fully; then their weights are set for good."""
+    if weighting.reference.size > 0 or weighting.deformed.size > 0:
+        return False
+    if not _all_inside(deformed, partition, base, oz, oy, iz, iy):
+        return False
+    n = partition.edge_x[-1] - partition.edge_x[0]
+    for i in range(whole_groups(n)):
+        w[i] = _f4(1.0) if i < n else _f4(0.0)
+    return True
+
+
+@compiled()
 def _clear(sums, first, stop):
     for i in range(first, stop):
         sums[i] = _f4(0.0)
@@ -221,36 +265,36 @@ def _fold_plane(plane, slab, width, z, quadratic, linear, plain):
 
 
 @compiled()
-def _reduce_quadratic(slab, at, width, first, stop, out):
-    """Moments 1 z y x zz zy zx yy yx xx of a cell from its columns, x from its first voxel."""
+def _reduce_quadratic(slab, at, width, first, stop, out, k):
+    """Moments 1 z y x zz zy zx yy yx xx of a cell from its columns, x from its first voxel: every eighth from out[k]."""
     for j in range(10):
-        out[j] = 0.0
+        out[8 * j + k] = 0.0
     for i in range(first, stop):
         x = float(i - first)
         s, z, y = float(slab[at + i]), float(slab[at + width + i]), float(slab[at + 2 * width + i])
-        out[0] += s
-        out[1] += z
-        out[2] += y
-        out[3] += x * s
-        out[4] += float(slab[at + 3 * width + i])
-        out[5] += float(slab[at + 4 * width + i])
-        out[6] += x * z
-        out[7] += float(slab[at + 5 * width + i])
-        out[8] += x * y
-        out[9] += x * x * s
+        out[k] += s
+        out[8 + k] += z
+        out[16 + k] += y
+        out[24 + k] += x * s
+        out[32 + k] += float(slab[at + 3 * width + i])
+        out[40 + k] += float(slab[at + 4 * width + i])
+        out[48 + k] += x * z
+        out[56 + k] += float(slab[at + 5 * width + i])
+        out[64 + k] += x * y
+        out[72 + k] += x * x * s
 
 
 @compiled()
-def _reduce_linear(slab, at, width, first, stop, out):
-    """Moments z y x 1 of a cell from its columns."""
+def _reduce_linear(slab, at, width, first, stop, out, k, step):
+    """Moments z y x 1 of a cell from its columns: every `step`-th from out[k]."""
     for j in range(4):
-        out[j] = 0.0
+        out[step * j + k] = 0.0
     for i in range(first, stop):
         s = float(slab[at + i])
-        out[0] += float(slab[at + width + i])
-        out[1] += float(slab[at + 2 * width + i])
-        out[2] += float(i - first) * s
-        out[3] += s
+        out[k] += float(slab[at + width + i])
+        out[step + k] += float(slab[at + 2 * width + i])
+        out[2 * step + k] += float(i - first) * s
+        out[3 * step + k] += s
 
 
 @compiled()
@@ -305,10 +349,12 @@ def sum_reference_cells(reference, deformed, weighting, partition, base, wanted,
             if oz < 0 or oy < 0 or not _is_wanted(partition, wanted, oz, oy):
                 continue
             _clear(slab, 0, _REFERENCE_SLAB * width)
+            whole = _whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w)
             for z in range(z0, partition.edge_z[iz + 1]):
                 _clear(plane, 0, _REFERENCE_PLANE * width)
                 for y in range(y0, partition.edge_y[iy + 1]):
-                    _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
+                    if not whole:
+                        _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
                     k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
                     _reference_row(reference, w, k, width, _f4(y - y0), plane)
                 _fold_plane(plane, slab, width, _f4(z - z0), 6, 6, 3)
@@ -319,9 +365,9 @@ def sum_reference_cells(reference, deformed, weighting, partition, base, wanted,
                 a, b, cell = partition.edge_x[ix] - first_x, partition.edge_x[ix + 1] - first_x, 0
                 cell = (iz * cells_y + iy) * cells_x + ix
                 for j in range(6):
-                    _reduce_quadratic(slab, 6 * j * width, width, a, b, sums.products[cell, 10 * j : 10 * j + 10])
+                    _reduce_quadratic(slab, 6 * j * width, width, a, b, sums.products[cell], j)
                 for j in range(6):
-                    _reduce_linear(slab, (36 + 3 * j) * width, width, a, b, sums.linear[cell, 4 * j : 4 * j + 4])
+                    _reduce_linear(slab, (36 + 3 * j) * width, width, a, b, sums.linear[cell], j, 8)
                 _reduce_plain(slab, 54 * width, width, a, b, 3, sums.totals[cell])
 
 
@@ -410,6 +456,7 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
             if oz < 0 or oy < 0:
                 continue
             _clear(slab, 0, _DEFORMED_SLAB * width)
+            whole = _whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w)
             batch = (y1 - y0 + (y1 - y0 + ROWS - 1) // ROWS - 1) // ((y1 - y0 + ROWS - 1) // ROWS)
             for z in range(z0, partition.edge_z[iz + 1]):
                 _clear(plane, 0, _DEFORMED_PLANE * width)
@@ -418,14 +465,16 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
                     _sample_cells(deformed, partition, phi, oz, oy, z, first, rows, columns, length)
                     for j in range(rows):
                         y = first + j
-                        _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
+                        if not whole:
+                            _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
                         k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
                         _deformed_row(reference, w, k, columns.values, j * length, width, _f4(y - y0), plane)
-                        _response_row(reference, w, k, columns.values, j * length, n, width, plane, 9 * width)
+                        if (z + y) % _RESPONSE_STEP == 0:
+                            _response_row(reference, w, k, columns.values, j * length, n, width, plane, 9 * width)
                 _fold_plane(plane, slab, width, _f4(z - z0), 0, 3, 5)
             for ix in range(cells_x):
                 a, b = partition.edge_x[ix] - first_x, partition.edge_x[ix + 1] - first_x
                 out = sums.sampled[(iz * cells_y + iy) * cells_x + ix]
                 for j in range(3):
-                    _reduce_linear(slab, 3 * j * width, width, a, b, out[4 * j : 4 * j + 4])
-                _reduce_plain(slab, 9 * width, width, a, b, 5, out[12:])
+                    _reduce_linear(slab, 3 * j * width, width, a, b, out, j, 4)
+                _reduce_plain(slab, 9 * width, width, a, b, 5, out[16:])

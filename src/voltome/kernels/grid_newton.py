@@ -77,6 +77,7 @@ class NodeScratch(NamedTuple):
     """Memory of one thread."""
 
     products: _Floats
+    linear: _Floats
     part: _Floats
     factor: _Floats
     vectors: _Floats
@@ -95,7 +96,8 @@ def make_scratch() -> NodeScratch:
     NodeScratch
     """
     return NodeScratch(
-        np.zeros(60),
+        np.zeros(80),
+        np.zeros(48),
         np.zeros((12, 12)),
         np.zeros((12, 12)),
         np.zeros((6, 12)),
@@ -107,21 +109,21 @@ def make_scratch() -> NodeScratch:
     )
 
 
-@compiled()
+@compiled(fastmath=True)
 def _add_products(cell, oz, oy, ox, out):
     """Add a cell's moments of g_r g_s about the node; the cell's first voxel lies at (oz, oy, ox) from it."""
-    for m in range(0, 60, 10):
-        s, z, y, x = cell[m], cell[m + 1], cell[m + 2], cell[m + 3]
-        out[m] += s
-        out[m + 1] += z + oz * s
-        out[m + 2] += y + oy * s
-        out[m + 3] += x + ox * s
-        out[m + 4] += cell[m + 4] + 2.0 * oz * z + oz * oz * s
-        out[m + 5] += cell[m + 5] + oz * y + oy * z + oz * oy * s
-        out[m + 6] += cell[m + 6] + oz * x + ox * z + oz * ox * s
-        out[m + 7] += cell[m + 7] + 2.0 * oy * y + oy * oy * s
-        out[m + 8] += cell[m + 8] + oy * x + ox * y + oy * ox * s
-        out[m + 9] += cell[m + 9] + 2.0 * ox * x + ox * ox * s
+    for k in range(8):
+        s, z, y, x = cell[k], cell[8 + k], cell[16 + k], cell[24 + k]
+        out[k] += s
+        out[8 + k] += z + oz * s
+        out[16 + k] += y + oy * s
+        out[24 + k] += x + ox * s
+        out[32 + k] += cell[32 + k] + oz * (z + z + oz * s)
+        out[40 + k] += cell[40 + k] + oz * (y + oy * s) + oy * z
+        out[48 + k] += cell[48 + k] + oz * (x + ox * s) + ox * z
+        out[56 + k] += cell[56 + k] + oy * (y + y + oy * s)
+        out[64 + k] += cell[64 + k] + oy * (x + ox * s) + ox * y
+        out[72 + k] += cell[72 + k] + ox * (x + x + ox * s)
 
 
 @compiled()
@@ -131,30 +133,45 @@ def _spread_products(products, hessian):
     for r in range(3):
         for s in range(r, 3):
             i, j = 4 * r, 4 * s
-            hessian[i, j], hessian[i, j + 1], hessian[i, j + 2] = products[m + 4], products[m + 5], products[m + 6]
-            hessian[i + 1, j + 1], hessian[i + 1, j + 2] = products[m + 7], products[m + 8]
-            hessian[i + 2, j + 2], hessian[i + 3, j + 3] = products[m + 9], products[m]
+            hessian[i, j], hessian[i, j + 1], hessian[i, j + 2] = products[32 + m], products[40 + m], products[48 + m]
+            hessian[i + 1, j + 1], hessian[i + 1, j + 2] = products[56 + m], products[64 + m]
+            hessian[i + 2, j + 2], hessian[i + 3, j + 3] = products[72 + m], products[m]
             for a in range(3):
-                hessian[i + a, j + 3] = products[m + 1 + a]
+                hessian[i + a, j + 3] = products[8 + 8 * a + m]
             for a in range(4):
                 for b in range(a):
                     hessian[i + a, j + b] = hessian[i + b, j + a]
-            m += 10
+            m += 1
     for i in range(12):
         for j in range(i):
             hessian[i, j] = hessian[j, i]
 
 
+@compiled(fastmath=True)
+def _add_linear(linear, sampled, oz, oy, ox, out):
+    """Add a cell's moments z y x 1 about the node: of g_r and g_r f to out[:32], of g_r g to out[32:]."""
+    for k in range(8):
+        s = linear[24 + k]
+        out[k] += linear[k] + oz * s
+        out[8 + k] += linear[8 + k] + oy * s
+        out[16 + k] += linear[16 + k] + ox * s
+        out[24 + k] += s
+    for k in range(4):
+        s = sampled[12 + k]
+        out[32 + k] += sampled[k] + oz * s
+        out[36 + k] += sampled[4 + k] + oy * s
+        out[40 + k] += sampled[8 + k] + ox * s
+        out[44 + k] += s
+
+
 @compiled()
-def _add_linear(cell, first, oz, oy, ox, out):
-    """Add a cell's moments z y x 1 of three quantities about the node."""
-    for k in range(0, 12, 4):
-        m = first + k
-        s = cell[m + 3]
-        out[k] += cell[m] + oz * s
-        out[k + 1] += cell[m + 1] + oy * s
-        out[k + 2] += cell[m + 2] + ox * s
-        out[k + 3] += s
+def _spread_linear(linear, vectors):
+    """The vectors of `right_hand_side` from sums of `_add_linear`."""
+    for r in range(3):
+        for k in range(4):
+            vectors[0, 4 * r + k] = linear[8 * k + r]
+            vectors[1, 4 * r + k] = linear[8 * k + 3 + r]
+            vectors[2, 4 * r + k] = linear[32 + 4 * k + r]
 
 
 @compiled()
@@ -187,9 +204,9 @@ def _owner_stop(owner, first, stop):
 
 @compiled()
 def _add_cells(partition, sums, low, high, node, scratch):
-    """Add the cells low..high (one owner's) to a window: `products`, the vectors of `right_hand_side`, grey totals."""
-    products, vectors, totals = scratch.products, scratch.vectors, scratch.totals
-    for j in range(60):
+    """Add the cells low..high (one owner's) to a window: `products` (theirs alone), `linear` and the grey totals."""
+    products, totals = scratch.products, scratch.totals
+    for j in range(80):
         products[j] = 0.0
     for iz in range(low[0], high[0]):
         oz = float(partition.edge_z[iz] - partition.node_z[node[0]])
@@ -198,16 +215,14 @@ def _add_cells(partition, sums, low, high, node, scratch):
             row = (iz * len(partition.owner_y) + iy) * len(partition.owner_x)
             for ix in range(low[2], high[2]):
                 ox = float(partition.edge_x[ix] - partition.node_x[node[2]])
-                linear, sampled = sums.linear[row + ix], sums.sampled[row + ix]
+                sampled = sums.sampled[row + ix]
                 _add_products(sums.products[row + ix], oz, oy, ox, products)
-                _add_linear(linear, 0, oz, oy, ox, vectors[0])
-                _add_linear(linear, 12, oz, oy, ox, vectors[1])
-                _add_linear(sampled, 0, oz, oy, ox, vectors[2])
+                _add_linear(sums.linear[row + ix], sampled, oz, oy, ox, scratch.linear)
                 for j in range(3):
                     totals[0, j] += sums.totals[row + ix, j]
-                    totals[1, j] += sampled[12 + j]
-                totals[2, 0] += sampled[15]
-                totals[2, 1] += sampled[16]
+                    totals[1, j] += sampled[16 + j]
+                totals[2, 0] += sampled[19]
+                totals[2, 1] += sampled[20]
 
 
 @compiled()
@@ -273,9 +288,11 @@ def _assemble(partition, sums, state, n, node, hessian, scratch):
         scratch.vectors,
     )
     for i in range(12):
-        vectors[0, i] = vectors[1, i] = vectors[2, i] = vectors[3, i] = 0.0
+        vectors[3, i] = 0.0
         for j in range(12):
             hessian[i, j] = 0.0
+    for j in range(48):
+        scratch.linear[j] = 0.0
     for j in range(3):
         scratch.totals[0, j] = scratch.totals[1, j] = scratch.totals[2, j] = 0.0
     for axis in range(3):  # behind the last: `_next_owner` then begins with the first
@@ -295,6 +312,7 @@ def _assemble(partition, sums, state, n, node, hessian, scratch):
                 total += part[i, j] * d[j]
             vectors[3, i] += total
         if not _next_owner(partition, node, low, high):
+            _spread_linear(scratch.linear, vectors)
             return largest
 
 
@@ -404,17 +422,17 @@ def _add_residuals(partition, sums, low, high, node, d, ratio, mean_f, mean_g, c
                 out = cells[(gz * CELLS + gy) * CELLS + gx]
                 linear, sampled, products = sums.linear[row + ix], sums.sampled[row + ix], sums.products[row + ix]
                 for r in range(3):
-                    k = 4 * r + 3
-                    out[r] += ratio * (sampled[k] - mean_g * linear[k]) - (linear[12 + k] - mean_f * linear[k])
+                    plain = linear[24 + r]
+                    out[r] += ratio * (sampled[12 + r] - mean_g * plain) - (linear[27 + r] - mean_f * plain)
                     for s in range(3):
-                        m = 10 * _PAIR[r][s]
+                        m = _PAIR[r][s]
                         value = products[m]
-                        shift = d[4 * s] * (products[m + 1] + oz * value) + d[4 * s + 1] * (
-                            products[m + 2] + oy * value
+                        shift = d[4 * s] * (products[8 + m] + oz * value) + d[4 * s + 1] * (
+                            products[16 + m] + oy * value
                         )
-                        out[r] -= shift + d[4 * s + 2] * (products[m + 3] + ox * value) + d[4 * s + 3] * value
+                        out[r] -= shift + d[4 * s + 2] * (products[24 + m] + ox * value) + d[4 * s + 3] * value
                 for m in range(6):
-                    out[3 + m] += products[10 * m]
+                    out[3 + m] += products[m]
 
 
 @compiled()

@@ -283,7 +283,9 @@ def response(gradient_x: Array, g: Array, weights: Array, statistics: GreyStatis
     float
         1 without noise; smaller where noise steepens the reference.
     """
-    slope = 0.75 * (g[..., 4:-2] - g[..., 2:-4]) - 0.15 * (g[..., 5:-1] - g[..., 1:-5]) + (g[..., 6:] - g[..., :-6]) / 60
+    slope = (
+        0.75 * (g[..., 4:-2] - g[..., 2:-4]) - 0.15 * (g[..., 5:-1] - g[..., 1:-5]) + (g[..., 6:] - g[..., :-6]) / 60
+    )
     weighted = (weights * gradient_x)[..., 3:-3]
     ratio = statistics.sd_f / statistics.sd_g if statistics.sd_g > 1e-9 else 0.0
     return float(ratio * (weighted * slope).sum() / max((weighted * gradient_x[..., 3:-3]).sum(), 1e-30))
@@ -375,7 +377,5 @@ def correlate_node(
         previous = norm
     assert statistics is not None
     numbers[4], numbers[5] = statistics.sd_f, weights.sum()
-    numbers[6] = response(
-        window.cut(reference.gradient)[2], sample_window(deformed, window, phi), weights, statistics
-    )
+    numbers[6] = response(window.cut(reference.gradient)[2], sample_window(deformed, window, phi), weights, statistics)
     return NodeResult(status, phi, numbers, hessian, sum_cells(reference, deformed, window, phi, weights, statistics))

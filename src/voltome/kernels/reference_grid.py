@@ -96,8 +96,9 @@ def step_node(
         steepest_descent(reference, window),
     )
     statistics = grey_statistics(f, g, weights)
-    response = statistics.sd_f / statistics.sd_g * (weights * gradient[2] * slope).sum()
-    response /= (weights * has_slope * gradient[2] ** 2).sum()
+    z, y, _ = np.moveaxis(node + window.offsets, -1, 0).astype(int)
+    seen = weights * has_slope * gradient[2] * ((z + y) % 4 == 0)
+    response = statistics.sd_f / statistics.sd_g * (seen * slope).sum() / (seen * gradient[2]).sum()
     residual = normalised_residual(f, g, statistics)
     step = solve(
         hessian_matrix(descent, weights),
