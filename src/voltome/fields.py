@@ -237,6 +237,10 @@ class StrainField:
         Equivalent deviatoric strain sqrt(2/3 e:e), e the deviator of `strain`.
     measured : (N,) float64
         Fraction of the nodes behind each value that were measured and not suspect (1 = all).
+    strain_sd : (N, 3, 3) float64
+        Standard deviation of the components of `strain`, random part; NaN where a node behind it has no covariance.
+    volumetric_sd : (N,) float64
+        Standard deviation of `volumetric`, likewise.
     """
 
     positions_vox: FloatArray
@@ -249,6 +253,8 @@ class StrainField:
     volumetric: FloatArray
     deviatoric: FloatArray
     measured: FloatArray
+    strain_sd: FloatArray
+    volumetric_sd: FloatArray
 
     def __len__(self) -> int:
         return len(self.positions_vox)

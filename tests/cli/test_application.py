@@ -15,7 +15,7 @@ HEAVY = {
     "h5py", "imagecodecs", "jinja2", "matplotlib", "meshio", "numba", "numpy", "pandas", "scipy", "tifffile", "torch",
     "xarray", "zarr",
 }  # fmt: skip
-COMMANDS = ("correlate", "compose", "deform", "residual", "strain", "convert", "info", "demo", "doctor")
+COMMANDS = ("correlate", "compose", "noise", "deform", "residual", "strain", "convert", "info", "demo", "doctor")
 
 
 def test_help_names_every_command():

@@ -7,7 +7,8 @@ import pytest
 
 from voltome import dvc, twin
 from voltome.dvc.blocks import measure_grey_scale
-from voltome.dvc.nodes import NodeRules, Pair, residual_variance
+from voltome.dvc.boxes import Pair
+from voltome.dvc.node_results import NodeRules, residual_variance
 from voltome.errors import InputError
 from voltome.fields import NodeStatus
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voltome import dvc, twin
-from voltome.dvc.nodes import NodeResults
+from voltome.dvc.node_results import NodeResults
 from voltome.dvc.quality import find_outliers, find_suspects
 from voltome.fields import NodeStatus
 from voltome.grid import regular_nodes

@@ -54,7 +54,7 @@ def test_a_step_equals_its_twin_whatever_phi_the_neighbours_have(pair, masked) -
     random = np.random.default_rng(1)
     phi = relative_phi(nodes, centre)
     phi += np.concatenate(
-        [random.normal(0, 0.003, (len(nodes), 3, 3)), random.normal(0, 0.15, (len(nodes), 3, 1))], axis=2
+        [random.normal(0, 0.001, (len(nodes), 3, 3)), random.normal(0, 0.06, (len(nodes), 3, 1))], axis=2
     )
     once = RULES._replace(max_iterations=1, tolerance=1e3)  # any step will do: what is wanted are its sums
     state = run(chosen, grid, phi, once)

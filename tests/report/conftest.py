@@ -99,6 +99,8 @@ def make_strain(field: DeformationField, filtered: DeformationField) -> StrainFi
         volumetric=np.where(np.isfinite(f).all(axis=(1, 2)), np.linalg.det(np.nan_to_num(f)) - 1, np.nan),
         deviatoric=np.sqrt(2 / 3 * np.einsum("nij,nij->n", deviator, deviator)),
         measured=behind.ravel(),
+        strain_sd=np.full(f.shape, 1e-3),
+        volumetric_sd=np.full(len(f), 2e-3),
     )
 
 

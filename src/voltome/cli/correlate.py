@@ -81,6 +81,24 @@ def correlate(
     gaussian_sigma: Annotated[
         float, typer.Option("--gaussian-sigma", metavar="NODES", help="Gaussian smoothing before strain; 0: none.")
     ] = 0.0,
+    labels: Annotated[
+        str | None,
+        typer.Option(
+            "--labels",
+            metavar="VOLUME",
+            help="Labels of REF's particles, 0 outside: each gets a Phi of its own.",
+            show_default=False,
+        ),
+    ] = None,
+    label_dilation: Annotated[
+        float | None,
+        typer.Option(
+            "--label-dilation",
+            metavar="VOX",
+            help="How far a particle's window reaches beyond its label; below 0 it shrinks.",
+            show_default="-1 or 2, whichever is more precise",
+        ),
+    ] = None,
     measure: options.MeasureOption = "hencky",
     gradient: options.GradientOption = "geers",
     voxel_size_m: options.VoxelSize = None,
@@ -93,7 +111,8 @@ def correlate(
 ) -> None:
     """Correlate DEF with REF: displacement and strain at every node, with their uncertainty.
 
-    Writes phi.tsv (readable by SPAM), phi_filtered.tsv, field.zarr, strain.vtu, summary.json and report.html.
+    Writes phi.tsv (readable by SPAM), phi_filtered.tsv, field.zarr, strain.vtu, summary.json and report.html; with
+    --labels also particles.tsv: rotation, displacement and own strain of each particle.
     """
     levels = options.parse_whole_numbers("--pyramid", pyramid, example="100,70,35")
     raw_shape = options.parse_shape(shape)
@@ -123,6 +142,8 @@ def correlate(
         gaussian_sigma=gaussian_sigma,
         strain_measure=measure,
         strain_gradient=gradient,
+        labels=labels,
+        label_dilation_vox=label_dilation,
     )
     with show_progress(quiet=quiet, compiles=True) as on_progress:
         summary = correlate_pair(job, on_progress=on_progress)

@@ -58,8 +58,9 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     Parameters
     ----------
     summary : mapping
-        As in summary.json: `nodes` (total, converged, suspect, filled), and where they are there `medians`, `truth`
-        (errors against a known truth), `skipped_levels`, `warnings`, `seconds` by stage, `peak_memory_bytes`.
+        As in summary.json: `nodes` (total, converged, suspect, filled), and where they are there `particles`,
+        `medians`, `truth` (errors against a known truth), `skipped_levels`, `warnings`, `seconds` by stage,
+        `peak_memory_bytes`.
 
     Yields
     ------
@@ -78,6 +79,10 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     nodes = summary["nodes"]
     others = f"{nodes['suspect']} suspect, {nodes['filled']} filled"
     yield f"nodes: {nodes['converged']} of {nodes['total']} converged, {others}"
+    if particles := summary.get("particles"):
+        others = f"{particles['suspect']} suspect, {particles['deforming']} deforming"
+        yield f"particles: {particles['converged']} of {particles['total']} converged, {others}"
+        yield f"median rotation of the particles, degrees: {in_words(particles['medians']['rotation_deg'])}"
     for name, value in _flatten(summary.get("medians") or {}):
         yield f"median {name}: {value}"
     for name, value in _flatten(summary.get("truth") or {}):

@@ -12,6 +12,8 @@ _WHERE = {
     "Composition": "composition",
     "DeformedVolume": "deformation",
     "LocalCorrelation": "local",
+    "ParticleCorrelation": "particle_motion",
+    "Particles": "labels",
     "Registration": "registration",
     "check_smoothing": "filtering",
     "check_strain_options": "strain",
@@ -19,8 +21,10 @@ _WHERE = {
     "compute_strain": "strain",
     "correlate_local": "local",
     "correlate_nodes": "nodes",
+    "correlate_particles": "particles",
     "deform_volume": "deformation",
     "fill_field": "filtering",
+    "find_particles": "labels",
     "interpolate_field": "interpolation",
     "open_residual": "deformation",
     "register_affine": "registration",
@@ -34,8 +38,11 @@ if TYPE_CHECKING:
     from voltome.dvc.deformation import DeformedVolume, deform_volume, open_residual, subtract_deformed
     from voltome.dvc.filtering import check_smoothing, fill_field, smooth_field
     from voltome.dvc.interpolation import interpolate_field
+    from voltome.dvc.labels import Particles, find_particles
     from voltome.dvc.local import LocalCorrelation, correlate_local
     from voltome.dvc.nodes import correlate_nodes
+    from voltome.dvc.particle_motion import ParticleCorrelation
+    from voltome.dvc.particles import correlate_particles
     from voltome.dvc.registration import Registration, register_affine
     from voltome.dvc.strain import check_strain_options, compute_strain
     from voltome.dvc.workers import thread_pool
@@ -44,6 +51,8 @@ __all__ = [
     "Composition",
     "DeformedVolume",
     "LocalCorrelation",
+    "ParticleCorrelation",
+    "Particles",
     "Registration",
     "check_smoothing",
     "check_strain_options",
@@ -51,8 +60,10 @@ __all__ = [
     "compute_strain",
     "correlate_local",
     "correlate_nodes",
+    "correlate_particles",
     "deform_volume",
     "fill_field",
+    "find_particles",
     "interpolate_field",
     "open_residual",
     "register_affine",

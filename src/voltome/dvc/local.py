@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.dvc.blocks import check_pair, measure_grey_scale, reduce_volume
+from voltome.dvc.boxes import Pair
 from voltome.dvc.interpolation import interpolate_field
 from voltome.dvc.levels import Level, choose_levels, choose_reductions, whole_number
-from voltome.dvc.nodes import NodeResults, NodeRules, Pair, correlate_nodes
+from voltome.dvc.node_results import NodeResults, NodeRules
+from voltome.dvc.nodes import correlate_nodes
 from voltome.dvc.quality import MIN_ZNCC, find_outliers, find_suspects
 from voltome.dvc.registration import Registration, register_affine
 from voltome.dvc.workers import thread_pool
@@ -140,7 +142,7 @@ def correlate_local(
     node_spacing_vox = whole_number("node_spacing_vox", node_spacing_vox)
     half_window_vox = whole_number("half_window_vox", half_window_vox)
     check_pair(reference, deformed, mask)
-    _check_options(interpolation, min_coverage, max_iterations, grey_window)
+    check_options(interpolation, min_coverage, max_iterations, grey_window)
     levels, skipped = choose_levels(reference.shape, node_spacing_vox, half_window_vox, pyramid)
     seconds: dict[str, float] = {}
     clock = time.perf_counter()
@@ -194,9 +196,28 @@ def correlate_local(
     )
 
 
-def _check_options(
+def check_options(
     interpolation: str, min_coverage: float, max_iterations: int, grey_window: tuple[float, float] | None
 ) -> None:
+    """Rules that the options of a correlation have to keep; see `correlate_local`.
+
+    Parameters
+    ----------
+    interpolation : str
+    min_coverage : float
+    max_iterations : int
+    grey_window : (low, high) or None
+
+    Returns
+    -------
+    None
+        They make sense when this returns.
+
+    Raises
+    ------
+    InputError
+        If one of them does not.
+    """
     if interpolation not in ("cubic", "linear"):
         raise InputError(f"interpolation must be cubic or linear (got {interpolation!r}): choose one of them")
     if not 0.0 < min_coverage <= 1.0:

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from voltome.fields import FloatArray
 from voltome.kernels import cells, grid_newton
+from voltome.kernels.assembly import make_scratch
 from voltome.kernels.gauss_newton import CELLS, NAN_START, Rules
 from voltome.kernels.moments import Deformed, Reference
+from voltome.kernels.partition import Partition
 from voltome.kernels.weights import Weighting
 
 _CHUNKS = 16
@@ -22,6 +24,7 @@ _LEFT_TO_OTHERS = 0.02
 _LEAST_PROGRESS = 0.05
 _CELL_COST_VOX = 60
 _MOST_APART_VOX = 1.0
+_MOST_APART = 0.05
 
 _Ints = NDArray[np.int64]
 
@@ -30,7 +33,7 @@ _Ints = NDArray[np.int64]
 class GridWindows:
     """A regular grid of nodes in a block, its windows cut into shared cells."""
 
-    partition: cells.Partition
+    partition: Partition
     count: int
 
 
@@ -94,7 +97,7 @@ def find_grid(
     count = int(np.prod([len(owner) for owner in owners]))
     if least_gain * (shared + _CELL_COST_VOX * count) > int((high - low).prod(axis=1).sum()):
         return None
-    return GridWindows(cells.Partition(*edges, *owners, *axes, *spans), count)
+    return GridWindows(Partition(*edges, *owners, *axes, *spans), count)
 
 
 def _split(weights: _Ints, parts: int) -> list[tuple[int, int]]:
@@ -169,12 +172,12 @@ def correlate_grid(
         )
 
     def step(first: int, stop: int) -> None:
-        scratch = grid_newton.make_scratch()
+        scratch = make_scratch()
         has_weights = weighting.deformed.size > 0
         grid_newton.step_nodes(partition, sums, deformed, has_weights, rules, state, first, stop, scratch)
 
     def finish(first: int, stop: int) -> None:
-        grid_newton.finish_nodes(partition, sums, state, first, stop, grid_newton.make_scratch())
+        grid_newton.finish_nodes(partition, sums, state, first, stop, make_scratch())
 
     waiting = n
     for count in range(1, min(_MOST_STEPS, rules.max_iterations) + 1):
@@ -188,7 +191,8 @@ def correlate_grid(
         if waiting <= _LEFT_TO_OTHERS * n or stalled or count == min(_MOST_STEPS, rules.max_iterations):
             break
         state.phi[alive] = state.next_phi[alive]
-    state.status[(state.status >= 0) & (state.numbers[:, 8] > _MOST_APART_VOX)] = grid_newton.HANDED_OVER
+    apart = state.numbers[:, 8] > min(_MOST_APART_VOX, _MOST_APART * rules.half_window)
+    state.status[(state.status >= 0) & apart] = grid_newton.HANDED_OVER
     if rules.cells:
         _run(pool, finish, nodes)
         alive = state.status >= 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.dvc.nodes import NodeResults
+from voltome.dvc.node_results import NodeResults
 from voltome.fields import FloatArray, NodeStatus
 
 MIN_ZNCC = 0.5

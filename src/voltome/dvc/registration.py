@@ -18,7 +18,7 @@ from voltome.dvc.blocks import (
     read_normalised,
     reduce_volume,
 )
-from voltome.dvc.nodes import refuse_nan
+from voltome.dvc.boxes import refuse_nan
 from voltome.dvc.workers import thread_pool
 from voltome.fields import FloatArray, NodeStatus
 from voltome.grid import VolumeSource

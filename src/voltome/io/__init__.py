@@ -14,22 +14,25 @@ _HOMES = {
     "staged_directory": "staging",
     "staged_file": "staging",
     "plain_json": "text",
+    "write_bytes": "text",
     "write_json": "text",
     "write_text": "text",
     "read_phi_tsv": "spam_tsv",
     "write_phi_tsv": "spam_tsv",
     "read_field_zarr": "field_store",
     "write_field_zarr": "field_store",
+    "write_particle_tsv": "particle_table",
     "write_strain_tsv": "strain_tsv",
     "write_strain_vtu": "vtu",
 }
 
 if TYPE_CHECKING:
     from voltome.io.field_store import read_field_zarr, write_field_zarr
+    from voltome.io.particle_table import write_particle_tsv
     from voltome.io.spam_tsv import read_phi_tsv, write_phi_tsv
     from voltome.io.staging import staged_directory, staged_file
     from voltome.io.strain_tsv import write_strain_tsv
-    from voltome.io.text import plain_json, write_json, write_text
+    from voltome.io.text import plain_json, write_bytes, write_json, write_text
     from voltome.io.volume import Volume
     from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
     from voltome.io.vtu import write_strain_vtu
@@ -44,8 +47,10 @@ __all__ = [
     "split_name",
     "staged_directory",
     "staged_file",
+    "write_bytes",
     "write_field_zarr",
     "write_json",
+    "write_particle_tsv",
     "write_phi_tsv",
     "write_strain_tsv",
     "write_strain_vtu",

@@ -18,7 +18,8 @@ from pathlib import Path
 from voltome.errors import InputError, ResourceError, VoltomeError
 
 RESULT_NAMES = (
-    "phi.tsv", "phi_filtered.tsv", "field.zarr", "strain.vtu", "strain.tsv", "summary.json", "report.html",
+    "phi.tsv", "phi_filtered.tsv", "particles.tsv", "field.zarr", "strain.vtu", "strain.tsv", "summary.json",
+    "report.html",
 )  # fmt: skip
 """What voltome's jobs write into their output folder; `overwrite` replaces a folder that holds nothing else."""
 

@@ -34,8 +34,33 @@ def write_text(path: str | Path, text: str, *, overwrite: bool = False) -> None:
     ResourceError
         If the disk is full or there is no permission.
     """
+    write_bytes(path, text.encode("utf-8"), overwrite=overwrite)
+
+
+def write_bytes(path: str | Path, content: bytes, *, overwrite: bool = False) -> None:
+    """Write a file that is already in memory, such as a picture.
+
+    Parameters
+    ----------
+    path : str or Path
+    content : bytes
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `overwrite` is False, or the path cannot be a file.
+    ResourceError
+        If the disk is full or there is no permission.
+    """
     with staged_file(path, overwrite=overwrite) as part:
-        part.write_bytes(text.encode("utf-8"))
+        part.write_bytes(content)
 
 
 def write_json(path: str | Path, values: object, *, overwrite: bool = False) -> None:

@@ -1,9 +1,9 @@
 """Sums over the cells of a node grid: each voxel is read and sampled once, however many windows hold it.
 
 Windows of 50 % overlap share every voxel eight times. So the block is cut, along each axis, at the edges of all
-windows and halfway between nodes; what lies between such cuts is a cell, and a window is a box of whole cells. A cell is sampled
-with the Phi of the node that is nearest to it. Its sums are those that Gauss-Newton needs, as moments about the cell's
-first voxel; `grid_newton` brings them together window by window.
+windows and halfway between nodes; what lies between such cuts is a cell, and a window is a box of whole cells. A cell is
+sampled with the Phi of the node that is nearest to it. Its sums are those that Gauss-Newton needs, as moments about the
+cell's first voxel; `grid_newton` brings them together window by window.
 
 Sums run down columns of constant x: rows are added to rows, sixteen columns at a time, with powers of y folded in for
 each row and powers of z for each plane; only at a cell's end is anything summed along x.
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from voltome.kernels.compilation import compiled
 from voltome.kernels.moments import ROWS, Window, add_at, response_terms, sample_rows, whole_groups
-from voltome.kernels.sampling import TAIL, clip_row, line_size
+from voltome.kernels.partition import Partition, piece_stop, weigh_row, whole_rows
+from voltome.kernels.sampling import TAIL, line_size
 from voltome.kernels.vector import LANES, load
-from voltome.kernels.weights import deformed_weight
 
 _f4 = np.float32
 _Ints = NDArray[np.int64]
@@ -41,28 +41,6 @@ _DEFORMED_SLAB = 3 * 3 + 5
 _RESPONSE_STEP = 4
 """The response is measured on every fourth row: a ratio of two sums needs no more."""
 _COLUMNS = 1 + _REFERENCE_PLANE + _REFERENCE_SLAB
-
-
-class Partition(NamedTuple):
-    """Cells along each axis.
-
-    `edge_*` (C + 1,) in the reference block's voxels; `owner_*` (C,) the node whose Phi samples them (its place along
-    that axis of the grid; -1 where no window comes); `node_*` (K,) the nodes' coordinates; `span_*` (K, 2) the first
-    cell of each node's window and the one behind its last.
-    """
-
-    edge_z: _Ints
-    edge_y: _Ints
-    edge_x: _Ints
-    owner_z: _Ints
-    owner_y: _Ints
-    owner_x: _Ints
-    node_z: _Ints
-    node_y: _Ints
-    node_x: _Ints
-    span_z: _Ints
-    span_y: _Ints
-    span_x: _Ints
 
 
 class CellSums(NamedTuple):
@@ -101,92 +79,6 @@ def make_columns(partition: Partition) -> Columns:
         np.zeros(_COLUMNS * (width + TAIL), dtype=np.float32),
         np.zeros((3, 3), dtype=np.int64),
     )
-
-
-@compiled(inline="always")
-def _piece_stop(owner, first):
-    """Behind the last of the cells from `first` on that one node samples."""
-    stop = first + 1
-    while stop < len(owner) and owner[stop] == owner[first]:
-        stop += 1
-    return stop
-
-
-@compiled()
-def _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w):
-    """Weights of a row of the block: 0 where the warp `base` leaves the deformed volume, and what the masks say."""
-    first_x, stop_x = partition.edge_x[0], partition.edge_x[-1]
-    n, inside = stop_x - first_x, deformed.inside
-    for i in range(whole_groups(n)):
-        w[i] = _f4(1.0) if i < n else _f4(0.0)
-    row = (z * reference.shape[1] + y) * reference.shape[2] + first_x
-    if weighting.reference.size > 0:
-        for i in range(n):
-            w[i] = weighting.reference[row + i]
-    k = 0
-    while k < len(partition.owner_x):
-        stop, ox = _piece_stop(partition.owner_x, k), partition.owner_x[k]
-        a, b = partition.edge_x[k] - first_x, partition.edge_x[stop] - first_x
-        k = stop
-        if ox < 0:
-            for i in range(a, b):
-                w[i] = _f4(0.0)
-            continue
-        phi = base[(oz * len(partition.node_y) + oy) * len(partition.node_x) + ox]
-        dz, dy, dx = z - partition.node_z[oz], y - partition.node_y[oy], first_x - partition.node_x[ox]
-        pz = z - dz + deformed.shift[0] + phi[0, 3] + phi[0, 0] * dz + phi[0, 1] * dy + phi[0, 2] * dx
-        py = y - dy + deformed.shift[1] + phi[1, 3] + phi[1, 0] * dz + phi[1, 1] * dy + phi[1, 2] * dx
-        px = first_x - dx + deformed.shift[2] + phi[2, 3] + phi[2, 0] * dz + phi[2, 1] * dy + phi[2, 2] * dx
-        start, end = clip_row(pz, phi[0, 2], inside[0, 0], inside[0, 1], a, b)
-        start, end = clip_row(py, phi[1, 2], inside[1, 0], inside[1, 1], start, end)
-        start, end = clip_row(px, phi[2, 2], inside[2, 0], inside[2, 1], start, end)
-        for i in range(a, start):
-            w[i] = _f4(0.0)
-        for i in range(end, b):
-            w[i] = _f4(0.0)
-        if weighting.deformed.size > 0:
-            for i in range(start, end):
-                w[i] *= deformed_weight(
-                    deformed, weighting.deformed, pz + phi[0, 2] * i, py + phi[1, 2] * i, px + phi[2, 2] * i
-                )
-
-
-@compiled()
-def _all_inside(deformed, partition, base, oz, oy, iz, iy):
-    """Whether the warp `base` keeps all cells of a row of cells inside the deformed volume."""
-    k = 0
-    while k < len(partition.owner_x):
-        stop, ox = _piece_stop(partition.owner_x, k), partition.owner_x[k]
-        if ox < 0:
-            return False
-        phi = base[(oz * len(partition.node_y) + oy) * len(partition.node_x) + ox]
-        z0, z1 = partition.edge_z[iz] - partition.node_z[oz], partition.edge_z[iz + 1] - 1 - partition.node_z[oz]
-        y0, y1 = partition.edge_y[iy] - partition.node_y[oy], partition.edge_y[iy + 1] - 1 - partition.node_y[oy]
-        x0, x1 = partition.edge_x[k] - partition.node_x[ox], partition.edge_x[stop] - 1 - partition.node_x[ox]
-        for a in range(3):
-            node = partition.node_z[oz] if a == 0 else (partition.node_y[oy] if a == 1 else partition.node_x[ox])
-            low = high = node + deformed.shift[a] + phi[a, 3]
-            low += min(phi[a, 0] * z0, phi[a, 0] * z1) + min(phi[a, 1] * y0, phi[a, 1] * y1)
-            high += max(phi[a, 0] * z0, phi[a, 0] * z1) + max(phi[a, 1] * y0, phi[a, 1] * y1)
-            low += min(phi[a, 2] * x0, phi[a, 2] * x1)
-            high += max(phi[a, 2] * x0, phi[a, 2] * x1)
-            if low < deformed.inside[a, 0] or high > deformed.inside[a, 1]:
-                return False
-        k = stop
-    return True
-
-
-@compiled()
-def _whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w):
-    """Whether all voxels of a row of cells count fully; then their weights are set for good."""
-    if weighting.reference.size > 0 or weighting.deformed.size > 0:
-        return False
-    if not _all_inside(deformed, partition, base, oz, oy, iz, iy):
-        return False
-    n = partition.edge_x[-1] - partition.edge_x[0]
-    for i in range(whole_groups(n)):
-        w[i] = _f4(1.0) if i < n else _f4(0.0)
-    return True
 
 
 @compiled()
@@ -349,12 +241,12 @@ def sum_reference_cells(reference, deformed, weighting, partition, base, wanted,
             if oz < 0 or oy < 0 or not _is_wanted(partition, wanted, oz, oy):
                 continue
             _clear(slab, 0, _REFERENCE_SLAB * width)
-            whole = _whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w)
+            whole = whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w)
             for z in range(z0, partition.edge_z[iz + 1]):
                 _clear(plane, 0, _REFERENCE_PLANE * width)
                 for y in range(y0, partition.edge_y[iy + 1]):
                     if not whole:
-                        _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
+                        weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
                     k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
                     _reference_row(reference, w, k, width, _f4(y - y0), plane)
                 _fold_plane(plane, slab, width, _f4(z - z0), 6, 6, 3)
@@ -401,7 +293,7 @@ def _sample_cells(deformed, partition, phi, oz, oy, z, first_y, rows, columns, l
     node, low, high = columns.piece[0], columns.piece[1], columns.piece[2]
     node[0], node[1], k = partition.node_z[oz], partition.node_y[oy], 0
     while k < len(partition.owner_x):
-        stop, ox = _piece_stop(partition.owner_x, k), partition.owner_x[k]
+        stop, ox = piece_stop(partition.owner_x, k), partition.owner_x[k]
         if ox >= 0:
             node[2] = partition.node_x[ox]
             low[2], high[2] = partition.edge_x[k] - node[2], partition.edge_x[stop] - node[2]
@@ -456,7 +348,7 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
             if oz < 0 or oy < 0:
                 continue
             _clear(slab, 0, _DEFORMED_SLAB * width)
-            whole = _whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w)
+            whole = whole_rows(deformed, weighting, partition, base, oz, oy, iz, iy, w)
             batch = (y1 - y0 + (y1 - y0 + ROWS - 1) // ROWS - 1) // ((y1 - y0 + ROWS - 1) // ROWS)
             for z in range(z0, partition.edge_z[iz + 1]):
                 _clear(plane, 0, _DEFORMED_PLANE * width)
@@ -466,7 +358,7 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
                     for j in range(rows):
                         y = first + j
                         if not whole:
-                            _weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
+                            weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
                         k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
                         _deformed_row(reference, w, k, columns.values, j * length, width, _f4(y - y0), plane)
                         if (z + y) % _RESPONSE_STEP == 0:

@@ -245,7 +245,8 @@ def _sum_cells(reference, deformed, window, phi, statistics, values, line, colum
                         value += float(columns[at + i])
                         columns[at + i] = 0.0
                     cell[j] = value
-    return ratio * total(load(columns, sums)) / max(total(load(columns, sums + LANES)), _f4(1e-30))
+    squares = total(load(columns, sums + LANES))  # none in a window of less than seven voxels along x
+    return ratio * total(load(columns, sums)) / squares if squares > _f4(1e-30) else 1.0
 
 
 class Scratch(NamedTuple):

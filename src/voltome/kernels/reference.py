@@ -281,14 +281,15 @@ def response(gradient_x: Array, g: Array, weights: Array, statistics: GreyStatis
     Returns
     -------
     float
-        1 without noise; smaller where noise steepens the reference.
+        1 without noise; smaller where noise steepens the reference. 1 where no row has seven voxels.
     """
     slope = (
         0.75 * (g[..., 4:-2] - g[..., 2:-4]) - 0.15 * (g[..., 5:-1] - g[..., 1:-5]) + (g[..., 6:] - g[..., :-6]) / 60
     )
     weighted = (weights * gradient_x)[..., 3:-3]
     ratio = statistics.sd_f / statistics.sd_g if statistics.sd_g > 1e-9 else 0.0
-    return float(ratio * (weighted * slope).sum() / max((weighted * gradient_x[..., 3:-3]).sum(), 1e-30))
+    squares = (weighted * gradient_x[..., 3:-3]).sum()
+    return float(ratio * (weighted * slope).sum() / squares) if squares > 1e-30 else 1.0
 
 
 def _image_box(deformed: DeformedVolume, window: Window, phi: Array) -> Array:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from voltome.kernels.cells import Partition
 from voltome.kernels.gauss_newton import CELLS
+from voltome.kernels.partition import Partition
 from voltome.kernels.reference import (
     Array,
     DeformedVolume,
@@ -22,6 +23,8 @@ from voltome.kernels.reference import (
 )
 from voltome.kernels.reference_sampling import sample
 
+Ints = NDArray[np.int64]
+
 
 class GridStep(NamedTuple):
     """One node's step (12,), ZNCC, response, and the translation sums of its window's parts after the step (64, 9)."""
@@ -32,7 +35,7 @@ class GridStep(NamedTuple):
     cells: Array
 
 
-def _owners(cuts: Array, owner: Array, first: int, stop: int) -> Array:
+def _owners(cuts: Ints, owner: Ints, first: int, stop: int) -> Ints:
     """For each voxel first..stop along an axis, the node that samples it."""
     return np.asarray(owner[np.searchsorted(cuts, np.arange(first, stop), side="right") - 1])
 
@@ -114,7 +117,7 @@ def step_node(
     return GridStep(step, statistics.zncc, float(response), np.stack(cells, axis=1))
 
 
-def _parts(edges: tuple[Array, Array, Array], spans: list[Array]) -> Array:
+def _parts(edges: tuple[Ints, Ints, Ints], spans: list[Ints]) -> Ints:
     """For each voxel of a window, in which of its CELLS^3 parts its cell lies."""
     along = []
     for edge, (first, stop) in zip(edges, spans, strict=True):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from voltome import __version__
 from voltome.fields import DeformationField, NodeStatus, StrainField
 from voltome.grid import VolumeSource
+from voltome.pipeline.particles import open_labels, write_particles
 from voltome.pipeline.summary import PairResult, peak_memory_bytes, summarise
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ OnProgress = Callable[[str, int, int], None]
 Images = dict[str, tuple[int, NDArray[np.float32]]]
 
 _MOST_PIXELS = 768
-_INPUTS = ("reference", "deformed", "mask", "initial_phi")
+_INPUTS = ("reference", "deformed", "mask", "initial_phi", "labels")
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,14 @@ class CorrelateOptions:
     gaussian_sigma: float = 0.0
     strain_measure: str = "hencky"
     strain_gradient: str = "geers"
+    labels: str | Path | None = None
+    label_dilation_vox: float | None = None
 
 
 def correlate_pair(options: CorrelateOptions, *, on_progress: OnProgress | None = None) -> dict[str, Any]:
     """Correlate two volumes and write phi.tsv, phi_filtered.tsv, field.zarr, strain.vtu, summary.json, report.html.
+
+    With labels, particles.tsv as well.
 
     Parameters
     ----------
@@ -89,7 +94,26 @@ def correlate_pair(options: CorrelateOptions, *, on_progress: OnProgress | None 
         reference, deformed = open_one(options.reference), open_one(options.deformed)
         mask = None if options.mask is None else open_one_mask(options, stack)
         start = None if options.initial_phi is None else read_phi_tsv(options.initial_phi)
+        labelled = open_labels(
+            options.labels, reference.shape, stack, dilation_vox=options.label_dilation_vox, on_progress=on_progress
+        )
         result = correlate_volumes(reference, deformed, options, mask=mask, initial_phi=start, on_progress=on_progress)
+        particles = None
+        if labelled is not None:
+            particles = write_particles(
+                folder / "particles.tsv",
+                labelled,
+                (reference, deformed),
+                result.filtered if result.filtered.trusted.any() else result.correlation.field,
+                mask=mask,
+                grey_window=grey_window(options),
+                dilation_vox=options.label_dilation_vox,
+                interpolation=options.interpolation,
+                min_coverage=options.min_coverage,
+                max_iterations=options.max_iterations,
+                threads=options.threads,
+                on_progress=on_progress,
+            )
         voxel_size_m = reference.voxel_size_m
         parameters = {
             name: _without_folder(value) if name in _INPUTS and value is not None else value
@@ -102,10 +126,29 @@ def correlate_pair(options: CorrelateOptions, *, on_progress: OnProgress | None 
             (reference, deformed),
             parameters,
             voxel_size_m=voxel_size_m,
+            particles=particles,
             report=options.report,
             threads=options.threads,
             on_progress=on_progress,
         )
+
+
+def grey_window(options: CorrelateOptions) -> tuple[float, float] | None:
+    """Grey values between which voxels count.
+
+    Parameters
+    ----------
+    options : CorrelateOptions
+
+    Returns
+    -------
+    tuple of float or None
+        None where neither end is given.
+    """
+    low, high = options.grey_low, options.grey_high
+    if low is None and high is None:
+        return None
+    return (-np.inf if low is None else low, np.inf if high is None else high)
 
 
 def _without_folder(path: str | Path) -> str:
@@ -168,10 +211,6 @@ def correlate_volumes(
 
     dvc.check_strain_options(options.strain_measure, options.strain_gradient)
     dvc.check_smoothing(options.median_radius, options.gaussian_sigma)
-    low, high = options.grey_low, options.grey_high
-    window = (
-        None if low is None and high is None else (-np.inf if low is None else low, np.inf if high is None else high)
-    )
     correlation = dvc.correlate_local(
         reference,
         deformed,
@@ -179,7 +218,7 @@ def correlate_volumes(
         half_window_vox=options.half_window_vox,
         pyramid=options.pyramid,
         mask=mask,
-        grey_window=window,
+        grey_window=grey_window(options),
         initial_phi=initial_phi,
         interpolation=options.interpolation,
         min_coverage=options.min_coverage,
@@ -223,7 +262,15 @@ def no_strain(field: DeformationField, measure: str) -> StrainField:
     n = len(field)
     tensor, scalar = np.full((n, 3, 3), np.nan), np.full(n, np.nan)
     return StrainField(
-        field.positions_vox, field.grid_shape, measure, tensor, tensor, tensor, tensor, scalar, scalar, np.zeros(n)
+        field.positions_vox,
+        field.grid_shape,
+        measure,
+        *[tensor] * 4,
+        volumetric=scalar,
+        deviatoric=scalar,
+        measured=np.zeros(n),
+        strain_sd=tensor,
+        volumetric_sd=scalar,
     )
 
 
@@ -234,6 +281,7 @@ def write_results(
     parameters: Mapping[str, Any],
     *,
     voxel_size_m: float | None = None,
+    particles: Mapping[str, Any] | None = None,
     report: bool = True,
     truth: Mapping[str, Any] | None = None,
     threads: int | None = None,
@@ -251,6 +299,8 @@ def write_results(
     parameters : mapping
         What made the result.
     voxel_size_m : float, optional
+    particles : mapping, optional
+        As `write_particles` returns it; stands under `particles` in the summary.
     report : bool
         Whether to write report.html.
     truth : mapping, optional
@@ -275,6 +325,9 @@ def write_results(
     if on_progress is not None:
         on_progress("writing", 0, 1)
     summary = summarise(result, parameters, voxel_size_m=voxel_size_m)
+    if particles is not None:
+        summary["particles"] = {name: value for name, value in particles.items() if name != "seconds"}
+        summary["seconds"]["particles"] = particles["seconds"]
     if truth is not None:
         summary["truth"] = {row["name"]: row["error"] for row in truth["errors"]}
     field = result.correlation.field

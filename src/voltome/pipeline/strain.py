@@ -61,6 +61,8 @@ def write_strain(
         "strain_xx": strain.strain[:, 2, 2],
         "volumetric_strain": strain.volumetric,
         "deviatoric_strain": strain.deviatoric,
+        "sd_strain_zz": strain.strain_sd[:, 0, 0],
+        "sd_volumetric_strain": strain.volumetric_sd,
     }
     summary = {
         "version": __version__,

@@ -12,7 +12,9 @@ _HOMES = {
     "displacement_figure": "figures",
     "render_correlation_report": "correlation",
     "figure_to_png": "figures",
+    "figure_to_svg": "noise",
     "histogram_figure": "charts",
+    "noise_figure": "noise",
     "quality_figure": "figures",
     "strain_figure": "figures",
     "summary_figure": "figures",
@@ -31,11 +33,14 @@ if TYPE_CHECKING:
         summary_figure,
         volumes_figure,
     )
+    from voltome.report.noise import figure_to_svg, noise_figure
 
 __all__ = [
     "displacement_figure",
     "figure_to_png",
+    "figure_to_svg",
     "histogram_figure",
+    "noise_figure",
     "quality_figure",
     "render_correlation_report",
     "strain_figure",

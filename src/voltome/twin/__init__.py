@@ -19,18 +19,23 @@ if TYPE_CHECKING:
         make_smooth_motion,
     )
     from voltome.twin.pairs import SpecklePair, demo_pair, make_speckle_pair
+    from voltome.twin.particles import ParticlePair, make_particle_pair
     from voltome.twin.texture import SpeckleTexture
+    from voltome.twin.virtual import deform_image
     from voltome.twin.windows import best_affine, true_field
 
 _HOMES = {
     "AnalyticMotion": "motion",
+    "ParticlePair": "particles",
     "SpecklePair": "pairs",
     "SpeckleTexture": "texture",
     "best_affine": "windows",
+    "deform_image": "virtual",
     "demo_pair": "pairs",
     "make_affine_motion": "motion",
     "make_band_motion": "motion",
     "make_jump_motion": "motion",
+    "make_particle_pair": "particles",
     "make_rigid_motion": "motion",
     "make_sine_motion": "motion",
     "make_smooth_motion": "motion",
@@ -40,13 +45,16 @@ _HOMES = {
 
 __all__ = [
     "AnalyticMotion",
+    "ParticlePair",
     "SpecklePair",
     "SpeckleTexture",
     "best_affine",
+    "deform_image",
     "demo_pair",
     "make_affine_motion",
     "make_band_motion",
     "make_jump_motion",
+    "make_particle_pair",
     "make_rigid_motion",
     "make_sine_motion",
     "make_smooth_motion",

@@ -53,8 +53,23 @@ def _blocks(shape: Shape3) -> list[Block]:
     return [(z, y, x) for z, y, x in itertools.product(*cuts)]
 
 
-def _noise(shape: Shape3, sd: float, correlation_vox: float, seed: Sequence[int]) -> Volume:
-    """Gaussian noise of the given sd, white or correlated over a Gaussian of `correlation_vox`."""
+def make_noise(shape: Shape3, sd: float, correlation_vox: float, seed: Sequence[int]) -> Volume:
+    """Gaussian noise, white or correlated.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Voxels along z, y, x.
+    sd : float
+        Standard deviation in grey values.
+    correlation_vox : float
+        Sd of the Gaussian that correlates it; 0 is white.
+    seed : sequence of int
+
+    Returns
+    -------
+    (z, y, x) float32
+    """
     noise = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
     if correlation_vox > 0:
         from scipy.ndimage import gaussian_filter
@@ -139,7 +154,7 @@ def make_speckle_pair(
     if noise > 0:
         for number, volume in enumerate((reference, deformed)):
             sd = noise * float(volume.std(dtype=np.float64))
-            volume += _noise(size, sd, noise_correlation_vox, (seed, number))
+            volume += make_noise(size, sd, noise_correlation_vox, (seed, number))
     return SpecklePair(reference, deformed, field, size)
 
 
