@@ -174,8 +174,39 @@ def run_slabs(pool: ThreadPoolExecutor, work: Callable[[int, int], None], size: 
         done.result()
 
 
+class Buffers:
+    """Flat arrays that serve one block after the other: memory that is new costs more than reading a block into it."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, NDArray[np.float32]] = {}
+
+    def take(self, name: str, voxels: int) -> NDArray[np.float32]:
+        """Array of this name for so many voxels and `TAIL` spare elements, which are 0.
+
+        Parameters
+        ----------
+        name : str
+        voxels : int
+
+        Returns
+        -------
+        (voxels + TAIL,) float32
+            Holds finite values of an earlier block, or zeros; it is overwritten when the name is asked for again.
+        """
+        if name not in self._arrays or self._arrays[name].size < voxels + TAIL:
+            self._arrays.pop(name, None)
+            self._arrays[name] = np.zeros(voxels + TAIL, dtype=np.float32)
+        flat = self._arrays[name][: voxels + TAIL]
+        flat[voxels:] = 0.0
+        return flat
+
+
 def read_normalised(
-    source: VolumeSource, start: NDArray[np.int64], stop: NDArray[np.int64], scale: GreyScale
+    source: VolumeSource,
+    start: NDArray[np.int64],
+    stop: NDArray[np.int64],
+    scale: GreyScale,
+    out: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Block start..stop as flat float32 with `TAIL` spare elements, continued where it leaves the volume.
 
@@ -185,6 +216,8 @@ def read_normalised(
     start, stop : (3,) int64
         Corners in voxels; they may lie outside the volume.
     scale : GreyScale
+    out : (n + TAIL,) float32, optional
+        Where to put it; `Buffers.take` gives such arrays.
 
     Returns
     -------
@@ -194,7 +227,7 @@ def read_normalised(
     shape = np.asarray(source.shape)
     low, high = np.clip(start, 0, shape), np.clip(stop, 0, shape)
     size = stop - start
-    flat = np.empty(int(np.prod(size)) + TAIL, dtype=np.float32)
+    flat = np.empty(int(np.prod(size)) + TAIL, dtype=np.float32) if out is None else out
     flat[flat.size - TAIL :] = 0.0
     block = flat[: flat.size - TAIL].reshape(size)
     before, after = low - start, stop - high
@@ -226,7 +259,9 @@ def _continue_volume(block: NDArray[np.float32], before: int, after: int) -> Non
             block[last + distance] = 2.0 * block[last] - block[last - inner]
 
 
-def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64]) -> Reference:
+def prepare_reference(
+    pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape: NDArray[np.int64], buffers: Buffers | None = None
+) -> Reference:
     """Gradients of a flat block.
 
     Parameters
@@ -235,6 +270,8 @@ def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape
     grey : (n + TAIL,) float32
         As `read_normalised` gives it.
     shape : (3,) int64
+    buffers : Buffers, optional
+        Where the gradients go.
 
     Returns
     -------
@@ -242,7 +279,8 @@ def prepare_reference(pool: ThreadPoolExecutor, grey: NDArray[np.float32], shape
         16 bytes a voxel.
     """
     n = int(np.prod(shape))
-    gz, gy, gx = (np.zeros(n + TAIL, dtype=np.float32) for _ in range(3))
+    buffers = buffers or Buffers()
+    gz, gy, gx = (buffers.take(f"gradient {axis}", n) for axis in "zyx")
     volume = grey[:n].reshape(shape)
     z, y, x = (g[:n].reshape(shape) for g in (gz, gy, gx))
     run_slabs(pool, lambda first, stop: filters.gradient_planes(volume, z, y, x, first, stop), int(shape[0]))

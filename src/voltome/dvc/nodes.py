@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.dvc.blocks import prepare_deformed, prepare_reference, read_normalised
+from voltome.dvc.blocks import Buffers, prepare_deformed, prepare_reference, read_normalised
 from voltome.dvc.boxes import Box, Pair, cut_boxes, deformed_weights, reference_weights
 from voltome.dvc.node_results import NodeResults, NodeRules, keep_results, kernel_inputs
 from voltome.dvc.overlap import correlate_grid, find_grid
@@ -63,11 +63,12 @@ def correlate_nodes(
     empty = (high <= low).any(axis=1)
     results.status[empty] = NodeStatus.MASKED
     waiting = np.flatnonzero(~empty)
+    buffers = Buffers()
     margin, done = max(4.0, 0.2 * rules.half_window_vox), int(empty.sum())
     for _ in range(_ROUNDS):
         left: list[NDArray[np.int64]] = []
         for box in cut_boxes(waiting, positions_vox, results.phi, low, high, shape, margin, rules):
-            window = _work_box(pair, box, positions_vox, low, high, results, rules, pool)
+            window = _work_box(pair, box, positions_vox, low, high, results, rules, pool, buffers)
             for batch in window:
                 left.append(batch[results.status[batch] == gauss_newton.LEFT_BLOCK])
                 done += len(batch) - len(left[-1])
@@ -90,19 +91,22 @@ def _work_box(
     results: NodeResults,
     rules: NodeRules,
     pool: ThreadPoolExecutor,
+    buffers: Buffers,
 ) -> list[NDArray[np.int64]]:
     """Read what a box needs and correlate its nodes in batches; returns the batches."""
-    shape = box.reference_stop - box.reference_start
-    grey = read_normalised(pair.reference, box.reference_start, box.reference_stop, pair.reference_scale)
+    shape, deformed_shape = box.reference_stop - box.reference_start, box.deformed_stop - box.deformed_start
+    grey = buffers.take("reference", int(np.prod(shape)))
+    read_normalised(pair.reference, box.reference_start, box.reference_stop, pair.reference_scale, grey)
     weights = reference_weights(pair, box, grey)
-    reference = prepare_reference(pool, grey, shape)
-    samples = read_normalised(pair.deformed, box.deformed_start, box.deformed_stop, pair.deformed_scale)
+    reference = prepare_reference(pool, grey, shape, buffers)
+    samples = buffers.take("deformed", int(np.prod(deformed_shape)))
+    read_normalised(pair.deformed, box.deformed_start, box.deformed_stop, pair.deformed_scale, samples)
     valid = deformed_weights(pair, box, samples)
     deformed = prepare_deformed(
         pool,
         samples,
         box.deformed_start,
-        box.deformed_stop - box.deformed_start,
+        deformed_shape,
         reference_start=box.reference_start,
         volume_shape=pair.deformed.shape,
         cubic=rules.cubic,
