@@ -132,7 +132,8 @@ def _gather(
 def _q8_weights(available: NDArray[np.bool_], spacing_vox: FloatArray) -> FloatArray:
     """Derivative of the trilinear element at its middle, (M, 8, 3)."""
     weights = (2.0 * _corner_steps() - 1.0) / (4.0 * spacing_vox)
-    out: FloatArray = np.where(available.all(axis=1)[:, None, None], weights, np.nan)
+    whole = np.asarray(available.all(axis=1))
+    out: FloatArray = np.where(whole[:, None, None], weights, np.nan)
     return out
 
 

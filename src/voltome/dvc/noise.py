@@ -92,7 +92,7 @@ def root_mean_square(values: NDArray[np.floating]) -> float:
 def choose_half_windows(
     shape: Sequence[int], wanted: Sequence[int] | None = None, *, margin_vox: int = _RIM_VOX
 ) -> tuple[int, ...]:
-    """Half windows of which eight fit a volume side by side.
+    """Half windows of which eight fit a volume side by side, two on each axis.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def choose_half_windows(
     """
 
     def fits(half: int) -> bool:
-        return int(np.prod(place_windows(shape, half, margin_vox=margin_vox)[1])) >= _FEWEST
+        return min(place_windows(shape, half, margin_vox=margin_vox)[1]) >= 2
 
     if wanted is None:
         chosen = tuple(half for half in DEFAULT_HALF_WINDOWS if fits(half))
@@ -126,7 +126,7 @@ def choose_half_windows(
         return chosen
     if not wanted or min(wanted) < 4 or len(set(wanted)) < len(wanted):
         raise InputError(
-            f"half windows must be different whole numbers >= 4 (got {','.join(map(str, wanted))}): give such as 8,12,16"
+            f"half windows must be different whole numbers >= 4 (got {','.join(map(str, wanted))}): give 8,12,16"
         )
     for half in wanted:
         if not fits(half):
@@ -223,9 +223,15 @@ def _refuse(field: DeformationField, use: NDArray[np.bool_], half_window_vox: in
             f"{int(measured.sum())} windows can be trusted (at least {_FEWEST} and half of them must): give two scans "
             "of an unmoved sample, or a mask that leaves out what has no texture"
         )
-    if float(np.median(field.residual[use])) < _SAME_RESIDUAL:
+    if np.linalg.matrix_rank(field.positions_vox[use] - field.positions_vox[use].mean(axis=0)) < 3:
         raise InputError(
-            f"the two scans must differ by noise (got a grey residual of {np.median(field.residual[use]):.1g}): a volume "
+            f"the trusted windows must span the volume (all {int(use.sum())} of half window {half_window_vox} lie in a "
+            "plane): widen the mask, or give smaller --half-windows"
+        )
+    residual = float(np.median(field.residual[use]))
+    if residual < _SAME_RESIDUAL:
+        raise InputError(
+            f"the two scans must differ by noise (got a grey residual of {residual:.1g}): a volume "
             "compared with itself has no noise, give the second scan"
         )
 
@@ -252,7 +258,8 @@ def judge_motion(rows: Sequence[WindowNoise]) -> tuple[WindowNoise, WindowNoise,
     best = min(rows, key=lambda row: float(row.drift.translation_sd_vox.max()))
     rough = max(rows, key=lambda row: row.smoothness.significance)
     smooth = rough.smoothness.smooth_vox if rough.smoothness.significance > _SIGNIFICANT else 0.0
-    drift, noise = best.drift, min(best.smoothness.noise_vox, rough.smoothness.noise_vox)
+    drift = best.drift
+    noise = min(*(row.smoothness.noise_vox for row in (best, rough)), root_mean_square(rough.predicted_u_vox))
     distorted = drift.distortion_vox if drift.distortion > _DISTORTED * drift.distortion_sd else 0.0
     moved = float(np.hypot(smooth, distorted))
     if moved > max(_MOVED_VOX, _MOVED_SCALE * noise):

@@ -13,6 +13,8 @@ from voltome.grid import Shape3
 _ROUNDS = 20
 _TUNING = 2.5
 _MAD = 1.4826
+MANY = 20
+"""Fewer values than this cannot show which of them is an outlier."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Smoothness:
 def fit_drift(
     positions_vox: NDArray[np.number], displacement_vox: FloatArray, centre_vox: FloatArray
 ) -> tuple[Drift, FloatArray]:
-    """Fit one affine to displacements, robustly (Huber's weights), and take it apart.
+    """Fit one affine to displacements, robustly (Huber's weights) where there are many, and take it apart.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def fit_drift(
     arm = np.asarray(positions_vox, dtype=np.float64) - centre_vox
     columns = np.concatenate([arm, np.ones((len(arm), 1))], axis=1)
     weight = np.ones(len(arm))
-    for _ in range(_ROUNDS):
+    for _ in range(_ROUNDS if len(arm) >= MANY else 1):
         normal = columns.T @ (weight[:, None] * columns)
         solution = np.linalg.solve(normal, columns.T @ (weight[:, None] * displacement_vox))
         residual = displacement_vox - columns @ solution
@@ -142,12 +144,12 @@ def component_sd(residual: FloatArray, *, parameters: float) -> FloatArray:
     Returns
     -------
     (K,) float64
-        Root of the mean square over the degrees of freedom. With twenty values or more, those beyond 4.5 robust sd
+        Root of the mean square over the degrees of freedom. With `MANY` values, those beyond 4.5 robust sd
         (median of the magnitudes) are left out: a root mean square is twice as sharp as the median alone.
     """
     n = len(residual)
     limit = 4.5 * _MAD * np.median(np.abs(residual), axis=0)
-    kept = np.abs(residual) <= limit if n >= 20 else np.ones(residual.shape, dtype=bool)
+    kept = np.abs(residual) <= limit if n >= MANY else np.ones(residual.shape, dtype=bool)
     count = np.maximum(kept.sum(axis=0), 1)
     freedom = np.maximum(count * (1.0 - parameters / n), 1e-9)
     out: FloatArray = np.sqrt(np.where(kept, residual**2, 0.0).sum(axis=0) / freedom)
@@ -155,9 +157,10 @@ def component_sd(residual: FloatArray, *, parameters: float) -> FloatArray:
 
 
 def measure_smoothness(residual_vox: FloatArray, use: NDArray[np.bool_], grid_shape: Shape3) -> Smoothness:
-    """Compare the scatter of neighbours' differences with the whole scatter (von Neumann 1941, 10.1214/aoms/1177731677).
+    """Compare the scatter of neighbours' differences with the whole scatter.
 
-    Noise differs from node to node; a displacement that is real varies smoothly and cancels between neighbours.
+    After von Neumann (1941, 10.1214/aoms/1177731677): noise differs from node to node; a displacement that is real
+    varies smoothly and cancels between neighbours.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ def _smooth_displacements() -> FloatArray:
 
 @cache
 def _correlated_sums(part_vox: float) -> tuple[FloatArray, FloatArray]:
-    """Sum of a Gaussian autocorrelation along an axis as a part of that length sees it, and the whole sum, ascending."""
+    """Sum of a Gaussian autocorrelation along an axis: as a part of that length sees it, and whole; ascending."""
     distance = np.arange(1, 200)
     width = np.linspace(0.1, part_vox / 2, 200)[:, None]
     correlation = 2.0 * np.exp(-0.5 * (distance / width) ** 2)

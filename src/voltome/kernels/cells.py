@@ -1,9 +1,9 @@
 """Sums over the cells of a node grid: each voxel is read and sampled once, however many windows hold it.
 
 Windows of 50 % overlap share every voxel eight times. So the block is cut, along each axis, at the edges of all
-windows and halfway between nodes; what lies between such cuts is a cell, and a window is a box of whole cells. A cell is
-sampled with the Phi of the node that is nearest to it. Its sums are those that Gauss-Newton needs, as moments about the
-cell's first voxel; `grid_newton` brings them together window by window.
+windows and halfway between nodes; what lies between such cuts is a cell, and a window is a box of whole cells. A cell
+is sampled with the Phi of the node that is nearest to it. Its sums are those that Gauss-Newton needs, as moments about
+the cell's first voxel; `grid_newton` brings them together window by window.
 
 Sums run down columns of constant x: rows are added to rows, sixteen columns at a time, with powers of y folded in for
 each row and powers of z for each plane; only at a cell's end is anything summed along x.
@@ -29,8 +29,9 @@ _Floats = NDArray[np.float64]
 PRODUCTS, LINEAR, TOTALS, SAMPLED = 80, 32, 3, 21
 """Numbers that a cell keeps, all weighted.
 
-For each of 1 z y x zz zy zx yy yx xx: g_r g_s (zz zy zx yy yx xx) and two zeros. For each of z y x 1: g_r, g_r f and two
-zeros. 1, f, f^2. And of the deformed volume for each of z y x 1: g_r g and a zero; then g, g^2, f g, f_x g_x, f_x^2.
+For each of 1 z y x zz zy zx yy yx xx: g_r g_s (zz zy zx yy yx xx) and two zeros. For each of z y x 1: g_r, g_r f and
+two zeros. 1, f, f^2. And of the deformed volume for each of z y x 1: g_r g and a zero; then g, g^2, f g, f_x g_x,
+f_x^2.
 The zeros fill up SIMD registers.
 """
 
@@ -158,7 +159,7 @@ def _fold_plane(plane, slab, width, z, quadratic, linear, plain):
 
 @compiled()
 def _reduce_quadratic(slab, at, width, first, stop, out, k):
-    """Moments 1 z y x zz zy zx yy yx xx of a cell from its columns, x from its first voxel: every eighth from out[k]."""
+    """Moments 1 z y x zz zy zx yy yx xx of a cell from its columns (x from its first voxel): every eighth of out."""
     for j in range(10):
         out[8 * j + k] = 0.0
     for i in range(first, stop):

@@ -105,7 +105,7 @@ def _describe_law(law: Mapping[str, Any] | None) -> str:
     if law is None:
         return ""
     exponent = f"{law['exponent']:.2f}".replace("-", MINUS)
-    return rf" $\propto h^{{{exponent}}}$ ($\pm${law['exponent_sd']:.2f})"
+    return rf", $h^{{{exponent} \pm {law['exponent_sd']:.2f}}}$"
 
 
 def _draw_sd(
@@ -115,44 +115,50 @@ def _draw_sd(
     half = _column(rows, "half_window_vox")
     stem, unit = (name.removesuffix("_vox"), "_vox") if name.endswith("_vox") else (name, "")
     error = _column(rows, f"{stem}_error{unit}")
-    axes.errorbar(half, _column(rows, name), error, fmt="o", ms=3.5, lw=0.9, capsize=2, color=colour,
+    axes.errorbar(half, 1e3 * _column(rows, name), 1e3 * error, fmt="o", ms=3.5, lw=0.9, capsize=2, color=colour,
                   label=label + _describe_law(law))  # fmt: skip
     if law is not None:
         line = np.geomspace(half[0] / 1.1, half[-1] * 1.1, 40)
-        axes.plot(line, law["factor"] * line ** law["exponent"], color=colour, lw=0.9)
+        axes.plot(line, 1e3 * law["factor"] * line ** law["exponent"], color=colour, lw=0.9)
 
 
 def _draw_sd_u(axes: Axes, rows: Sequence[Mapping[str, Any]], law: Mapping[str, Any] | None) -> None:
-    half = _start(axes, rows, "sd of $u$ (voxels)")
+    half = _start(axes, rows, "sd of $u$ ($10^{-3}$ voxels)")
     _draw_sd(axes, rows, "sd_u_vox", law, panels.BLUE, "measured")
-    axes.plot(half, _column(rows, "predicted_sd_u_vox"), "--", color=panels.INK, lw=0.9, label="predicted")
+    axes.plot(half, 1e3 * _column(rows, "predicted_sd_u_vox"), "--", color=panels.INK, lw=0.9, label="predicted")
     _finish_log(axes)
 
 
 def _draw_sd_f(
     axes: Axes, rows: Sequence[Mapping[str, Any]], laws: Mapping[str, Any], recommended: Mapping[str, Any]
 ) -> None:
-    half = _start(axes, rows, "sd of $F$ and of strain")
+    half = _start(axes, rows, "sd of $F$ and of strain ($10^{-3}$)")
     _draw_sd(axes, rows, "sd_f", laws["f"], panels.BLUE, "$F$")
-    axes.plot(half, _column(rows, "predicted_sd_f"), "--", color=panels.INK, lw=0.9, label="$F$, predicted")
+    axes.plot(half, 1e3 * _column(rows, "predicted_sd_f"), "--", color=panels.INK, lw=0.9, label="$F$, predicted")
     _draw_sd(axes, rows, "sd_strain_zz", laws["strain_zz"], panels.VERMILION, r"$\varepsilon_{zz}$")
     wanted, best = recommended["strain_resolution"], recommended["from_displacement"]
-    axes.axhline(wanted, color=panels.GREY, lw=0.8, ls=":", zorder=0)
+    axes.axhline(1e3 * wanted, color=panels.GREY, lw=0.8, ls=":", zorder=0)
     if best is not None:
         mark = best["half_window_vox"]
         low, high = axes.get_xlim()
         axes.set_xlim(min(low, mark / 1.18), max(high, mark * 1.18))
-        axes.plot([mark], [wanted], "*", ms=9, color=panels.VERMILION, mec="white", mew=0.6, zorder=4,
+        axes.plot([mark], [1e3 * wanted], "*", ms=9, color=panels.VERMILION, mec="white", mew=0.6, zorder=4,
                   label=rf"{100 * wanted:g} %: $h$ = {mark}")  # fmt: skip
     _finish_log(axes)
 
 
 def _finish_log(axes: Axes) -> None:
-    """Room above the points for the legend; ticks at powers of ten."""
+    """Room above the points for the legend; ticks at 1, 2 and 5 of every power of ten."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
     low, high = axes.get_ylim()
     handles, labels = axes.get_legend_handles_labels()
     room = 0.085 * len(labels)
     axes.set_ylim(low, high * (high / low) ** (room / (1 - room)))
+    decades = np.log10(axes.get_ylim()[1] / low)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if decades < 2.5 else (1.0,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     order = np.argsort([not isinstance(handle, tuple) for handle in handles], kind="stable")
     axes.legend([handles[k] for k in order], [labels[k] for k in order], loc="upper right", borderaxespad=0.0)
 
