@@ -43,7 +43,8 @@ def _make_strain(field: DeformationField, *, cells: bool = False) -> StrainField
     n = len(positions)
     tensors = [rng.random((n, 3, 3)) for _ in range(4)]
     scalars = [rng.random(n) for _ in range(3)]
-    return StrainField(positions, grid_shape, "green-lagrange", *tensors, *scalars, rng.random((n, 3, 3)), rng.random(n))
+    sd = rng.random((n, 3, 3)), rng.random(n)
+    return StrainField(positions, grid_shape, "green-lagrange", *tensors, *scalars, *sd)
 
 
 def _assert_same_field(left: DeformationField, right: DeformationField, *, covariance: bool = True) -> None:

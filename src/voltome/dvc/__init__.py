@@ -17,6 +17,7 @@ _WHERE = {
     "Registration": "registration",
     "check_smoothing": "filtering",
     "check_strain_options": "strain",
+    "choose_half_windows": "noise",
     "compose_fields": "composition",
     "compute_strain": "strain",
     "correlate_local": "local",
@@ -25,8 +26,15 @@ _WHERE = {
     "deform_volume": "deformation",
     "fill_field": "filtering",
     "find_particles": "labels",
+    "find_resolution": "metrology",
+    "fit_power_law": "power_law",
     "interpolate_field": "interpolation",
+    "judge_motion": "noise",
+    "measure_bias": "metrology",
+    "measure_response": "metrology",
+    "measure_window_noise": "noise",
     "open_residual": "deformation",
+    "recommend_window": "power_law",
     "register_affine": "registration",
     "smooth_field": "filtering",
     "subtract_deformed": "deformation",
@@ -40,9 +48,12 @@ if TYPE_CHECKING:
     from voltome.dvc.interpolation import interpolate_field
     from voltome.dvc.labels import Particles, find_particles
     from voltome.dvc.local import LocalCorrelation, correlate_local
+    from voltome.dvc.metrology import find_resolution, measure_bias, measure_response
     from voltome.dvc.nodes import correlate_nodes
+    from voltome.dvc.noise import choose_half_windows, judge_motion, measure_window_noise
     from voltome.dvc.particle_motion import ParticleCorrelation
     from voltome.dvc.particles import correlate_particles
+    from voltome.dvc.power_law import fit_power_law, recommend_window
     from voltome.dvc.registration import Registration, register_affine
     from voltome.dvc.strain import check_strain_options, compute_strain
     from voltome.dvc.workers import thread_pool
@@ -56,6 +67,7 @@ __all__ = [
     "Registration",
     "check_smoothing",
     "check_strain_options",
+    "choose_half_windows",
     "compose_fields",
     "compute_strain",
     "correlate_local",
@@ -64,8 +76,15 @@ __all__ = [
     "deform_volume",
     "fill_field",
     "find_particles",
+    "find_resolution",
+    "fit_power_law",
     "interpolate_field",
+    "judge_motion",
+    "measure_bias",
+    "measure_response",
+    "measure_window_noise",
     "open_residual",
+    "recommend_window",
     "register_affine",
     "smooth_field",
     "subtract_deformed",

@@ -99,7 +99,7 @@ def measure_metrology(
         raise InputError(f"the crop must be >= {SMALLEST_CROP_VOX} voxels (got {crop_vox}): give such as 160")
     first, second, weights, local = _cut(reference, deformed, phi, crop_vox, mask)
     if not np.isfinite(second).all():
-        raise InputError("the virtual deformation needs grey values everywhere (got NaN in the middle): leave it out")
+        raise InputError("the virtual deformation needs grey values everywhere (got NaN): give --no-virtual")
     centre = (np.asarray(first.shape, dtype=np.float64) - 1) / 2
     half = _windows_that_fit(first.shape, local, half_windows)
     stretch = twin.make_affine_motion(np.eye(3) + _STRETCH, displacement_vox=_SHIFT_VOX, centre_vox=centre)

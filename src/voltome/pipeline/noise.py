@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -311,7 +312,7 @@ def _describe(row: WindowNoise, metrology: Sequence[WindowMetrology]) -> dict[st
         "predicted_sd_f": predicted_f,
         "ratio_f": row.mean_f / predicted_f,
         "sd_strain_zz": row.sd_strain_zz,
-        "sd_strain_zz_error": row.sd_strain_zz * row.relative_error_u * np.sqrt(3.0),
+        "sd_strain_zz_error": row.sd_strain_zz * row.relative_error_u * math.sqrt(3.0),
         "sd_volumetric_strain": row.sd_volumetric,
         "smooth_u_vox": row.smoothness.smooth_vox,
         "smooth_significance": row.smoothness.significance,

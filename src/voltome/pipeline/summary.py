@@ -71,6 +71,8 @@ def summarise(
             "strain_yy": median(result.strain.strain[:, 1, 1], gauges),
             "strain_xx": median(result.strain.strain[:, 2, 2], gauges),
             "volumetric_strain": median(result.strain.volumetric, gauges),
+            "sd_strain_zz": median(result.strain.strain_sd[:, 0, 0], gauges),
+            "sd_volumetric_strain": median(result.strain.volumetric_sd, gauges),
             "zncc": median(field.zncc, trusted),
             "iterations": median(field.iterations, field.converged),
         },
