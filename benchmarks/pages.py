@@ -6,11 +6,30 @@ import importlib.metadata
 import os
 import platform
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import voltome
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+
+@dataclass(frozen=True)
+class Target:
+    """One thing that was to be reached: what, how much was wanted, what was found, and whether that is enough."""
+
+    what: str
+    wanted: str
+    found: str
+    reached: bool
+
+
+@dataclass(frozen=True)
+class Section:
+    """Part of a page in Markdown, and the targets that it measures."""
+
+    text: str
+    targets: list[Target] = field(default_factory=list)
 
 
 def describe_machine() -> str:
@@ -34,6 +53,16 @@ def make_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Markdown table; the first column left, the others right."""
     lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def list_targets(sections: Sequence[Section]) -> str:
+    """Table of all sections' targets."""
+    rows = [
+        [target.what, target.wanted, target.found, "yes" if target.reached else "**no**"]
+        for section in sections
+        for target in section.targets
+    ]
+    return make_table(("what", "target", "measured", "reached"), rows)
 
 
 def write_page(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""SPAM beside voltome: its environment, its commands, and what a command costs.
+"""SPAM and voltome as commands, SPAM's environment, and what a command costs.
 
 SPAM (https://www.spam-project.dev) is GPL software: a peer that runs in an environment of its own, never imported.
 """
@@ -84,16 +84,39 @@ def run_spam_local(
     return out / "spam-ldic.tsv", cost
 
 
-def run_voltome(
-    reference: Path, deformed: Path, registration: Path, out: Path, *, node_spacing: int, half_window: int,
-    threads: int = 2,
-) -> tuple[Path, Cost]:  # fmt: skip
-    """voltome correlate at its defaults from the same registration, without a report."""
-    out.parent.mkdir(parents=True, exist_ok=True)
+def run_spam_deform(folder: Path, image: Path, phi: Path, out: Path, *, processes: int = 2) -> tuple[Path, Cost]:
+    """spam-deformImage at its defaults (linear interpolation, each voxel moved by its eight nearest nodes)."""
+    out.mkdir(parents=True, exist_ok=True)
     command: list[str | Path] = [
-        Path(sys.executable).parent / "voltome", "correlate", reference, deformed, "--out", out,
-        "--node-spacing", str(node_spacing), "--half-window", str(half_window), "--initial-phi", registration,
-        "--threads", str(threads), "--no-report", "--overwrite",
+        folder / "bin" / "spam-deformImage", image, "-pf", phi, "-np", str(processes), "-od", out, "-pre", "spam",
     ]  # fmt: skip
+    cost = measure_command(command, log=out / "spam-deformImage.log")
+    return out / "spam-def.tif", cost
+
+
+def _voltome(command: str, threads: int, *arguments: str | Path) -> list[str | Path]:
+    return [Path(sys.executable).parent / "voltome", command, *arguments, "--threads", str(threads), "--overwrite"]
+
+
+def run_voltome(
+    reference: Path, deformed: Path, out: Path, *, node_spacing: int, half_window: int,
+    registration: Path | None = None, threads: int = 2,
+) -> tuple[Path, Cost]:  # fmt: skip
+    """voltome correlate at its defaults without a report; from a registration, or from one of its own."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    start: list[str | Path] = [] if registration is None else ["--initial-phi", registration]
+    command = _voltome(
+        "correlate", threads, reference, deformed, "--out", out, "--node-spacing", str(node_spacing), "--half-window",
+        str(half_window), "--no-report", *start,
+    )  # fmt: skip
     cost = measure_command(command, log=out.parent / f"{out.name}.log")
     return out / "phi.tsv", cost
+
+
+def run_voltome_deform(image: Path, phi: Path, out: Path, interpolation: str, *, threads: int = 2) -> tuple[Path, Cost]:
+    """voltome deform; returns the TIFF it wrote."""
+    out.mkdir(parents=True, exist_ok=True)
+    written = out / f"voltome-{interpolation}.tif"
+    command = _voltome("deform", threads, image, phi, "--out", written, "--interpolation", interpolation)
+    cost = measure_command(command, log=out / f"voltome-{interpolation}.log")
+    return written, cost
