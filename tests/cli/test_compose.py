@@ -136,3 +136,15 @@ def test_bad_input_is_one_line_and_leaves_nothing(tables, tmp_path, capfd, field
 def test_no_field_at_all_is_a_usage_error(tmp_path, capfd):
     assert main(["compose", "--out", str(tmp_path / "out.tsv")]) == 2
     assert capfd.readouterr().err.count("\n") == 1
+
+
+def test_increments_that_do_not_belong_together_are_said(tmp_path, capfd):
+    names = [str(tmp_path / name) for name in ("one.zarr", "two.zarr", "other.zarr")]
+    made = [{"reference": "0.tif", "deformed": "1.tif"}, {"reference": "0.tif", "deformed": "2.tif"}, {}]
+    for name, parameters, size in zip(names, made, (1e-6, 1e-6, 2e-6), strict=True):
+        io.write_field_zarr(name, make_field(), voxel_size_m=size, attributes={"parameters": parameters})
+    assert main(["compose", *names[:2], "--out", str(tmp_path / "a.tsv")]) == 0
+    assert "increment 2 begins with 0.tif, the one before ends with 1.tif" in "".join(capfd.readouterr())
+    assert main(["compose", names[0], names[2], "--out", str(tmp_path / "b.tsv")]) == 2
+    assert "one voxel size (got 1e-06, 2e-06 m)" in capfd.readouterr().err
+    assert not (tmp_path / "b.tsv").exists()

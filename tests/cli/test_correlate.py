@@ -37,6 +37,7 @@ def inputs(tmp_path_factory):
     holed[20, 21, 22] = np.nan
     arrays = {"plane": good[0], "empty": good[:0], "constant": np.ones(SHAPE), "holed": holed,
               "all_nan": np.full(SHAPE, np.nan), "complex": pair.reference.astype(np.complex64),
+              "heavy": np.where(good > np.median(good), 5.0, 0.0),
               "nothing": np.zeros(SHAPE, dtype=np.uint8), "corner": np.zeros(SHAPE, dtype=np.uint8),
               "objects": good.astype("U5")}  # fmt: skip
     arrays["corner"][:2, :2, :2] = 1
@@ -93,6 +94,7 @@ def _refused(capfd, arguments):
         ("a.tif", "phi.tsv", (), "phi.tsv"),
         ("a.tif", "b.tif", ("--mask", "shorter.tif"), "mask must have the volume's shape"),
         ("a.tif", "b.tif", ("--mask", "nothing.npy"), "the mask covers no voxel"),
+        ("a.tif", "b.tif", ("--mask", "heavy.npy"), "weights from 0 to 1 (got 0 to 5)"),
         ("a.tif", "b.tif", ("--mask", "missing.npy"), "missing.npy does not exist"),
         ("a.tif", "b.tif", ("--node-spacing", "0"), "node spacing must be >= 1"),
         ("a.tif", "b.tif", ("--node-spacing", "-7"), "node spacing must be >= 1"),

@@ -66,6 +66,17 @@ def test_each_label_gets_a_row_that_is_right(folder, tmp_path, capfd):
     assert "particles" in summary["seconds"]
 
 
+def test_a_particle_that_was_not_found_has_no_numbers(folder, tmp_path):
+    folder, pair = folder
+    labels = pair.labels.copy()
+    labels[2, 2, 2] = 4000  # one voxel
+    np.save(tmp_path / "labels.npy", labels)
+    assert run(folder, tmp_path / "out", "--labels", str(tmp_path / "labels.npy"), "--label-dilation", "0") == 0
+    row = next(row for row in read_rows(tmp_path / "out" / "particles.tsv") if row["Label"] == "4000")
+    assert row["kind"] == "none" and int(row["returnStatus"]) < 0
+    assert {row[name] for name in ("Zdisp", "Fxx", "Zrot_deg", "Ezz", "volumetric")} == {"nan"}
+
+
 def test_raw_labels_and_a_chosen_dilation(folder, tmp_path):
     folder, pair = folder
     options = ("--labels", str(folder / "labels.raw"), "--label-dilation", "1", "--quiet")

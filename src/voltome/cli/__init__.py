@@ -6,11 +6,6 @@ imported when it runs, so that `voltome --help` is quick.
 
 from __future__ import annotations
 
-import os
-
-# The threads are ours (dvc.workers). Those of linear algebra wait by spinning: on small matrices they cost, never gain.
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 from voltome.cli.application import app
 from voltome.cli.endings import main
 

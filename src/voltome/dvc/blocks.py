@@ -132,7 +132,7 @@ def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: Volu
     Raises
     ------
     InputError
-        If the volume is constant or has no finite value, or the mask covers nothing.
+        If the volume is constant or has no finite value, the mask covers nothing or is none.
     """
     count, total, squares, first = 0.0, 0.0, 0.0, None
     ny, nx = source.shape[1], source.shape[2]
@@ -140,7 +140,7 @@ def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: Volu
     for z in np.unique(np.linspace(0, source.shape[0] - 1, wanted).round().astype(int)):
         block = (slice(int(z), int(z) + 1), slice(0, ny), slice(0, nx))
         values = np.asarray(source[block], dtype=np.float64)
-        chosen = values[np.isfinite(values) & (np.asarray(mask[block]) > 0 if mask is not None else True)]
+        chosen = values[np.isfinite(values) & (_covers(mask[block]) if mask is not None else True)]
         if chosen.size:
             first = float(chosen[0]) if first is None else first
             shifted = chosen - first
@@ -153,6 +153,17 @@ def measure_grey_scale(source: VolumeSource, *, name: str = "volume", mask: Volu
     if not variance > 0.0:
         raise InputError(f"the {name} volume is constant (grey value {first:g}): there is no texture to correlate")
     return GreyScale(offset=float(first or 0.0) + total / count, scale=float(1.0 / np.sqrt(variance)))
+
+
+def _covers(mask: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Where a block of a mask is above 0; whole numbers count as 0 and 1, and NaN as 0."""
+    values = np.nan_to_num(np.asarray(mask))
+    if values.dtype.kind == "f" and values.size and (values.min() < 0.0 or values.max() > 1.0):
+        raise InputError(
+            f"the mask must hold weights from 0 to 1 (got {values.min():g} to {values.max():g}): give a mask, not an "
+            "image, or divide it by its largest weight"
+        )
+    return np.asarray(values > 0)
 
 
 def run_slabs(pool: ThreadPoolExecutor, work: Callable[[int, int], None], size: int) -> None:

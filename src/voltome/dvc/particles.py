@@ -37,6 +37,7 @@ _NEIGHBOURS = 3
 _ASIDE_VOX = 2.5
 _BETTER = 1e-3
 _DEFORMS = 0.5
+_GOOD_FIT = 1.5
 _SAMPLE = 100
 _DILATIONS_VOX = (-1.0, 2.0)
 
@@ -265,11 +266,17 @@ def _choose(rigid: NodeResults, affine: NodeResults, deforms: NDArray[np.bool_])
 
 
 def _find_suspects(nodes: NDArray[np.int64], results: NodeResults, predicted: FloatArray, min_zncc: float) -> Suspicion:
-    """Suspicion of nodes, but an outlier is who slips beside the local field as none of its neighbours does."""
+    """Suspicion of nodes, but an outlier is who slips beside the local field as none of its neighbours does.
+
+    And who fits worse than the typical particle: that one alone slips is no reason to doubt a good fit.
+    """
     suspicion = find_suspects(nodes, results, min_zncc=min_zncc)
     slip = np.tile(np.eye(4), (len(nodes), 1, 1))
     slip[:, :3, 3] = (results.phi - predicted)[:, :3, 3]
-    outlier = find_outliers(nodes, slip, results.status == NodeStatus.CONVERGED)
+    converged = results.status == NodeStatus.CONVERGED
+    misfit = 1.0 - results.zncc
+    typical = np.median(misfit[converged]) if converged.any() else np.nan
+    outlier = find_outliers(nodes, slip, converged) & ~(misfit < _GOOD_FIT * typical)
     return replace(suspicion, outlier=outlier, edge=np.zeros_like(outlier))
 
 

@@ -19,6 +19,7 @@ _HOMES = {
     "write_text": "text",
     "read_phi_tsv": "spam_tsv",
     "write_phi_tsv": "spam_tsv",
+    "read_field_attributes": "field_store",
     "read_field_zarr": "field_store",
     "write_field_zarr": "field_store",
     "write_particle_tsv": "particle_table",
@@ -27,7 +28,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from voltome.io.field_store import read_field_zarr, write_field_zarr
+    from voltome.io.field_store import read_field_attributes, read_field_zarr, write_field_zarr
     from voltome.io.particle_table import write_particle_tsv
     from voltome.io.spam_tsv import read_phi_tsv, write_phi_tsv
     from voltome.io.staging import staged_directory, staged_file
@@ -41,6 +42,7 @@ __all__ = [
     "Volume",
     "open_volume",
     "plain_json",
+    "read_field_attributes",
     "read_field_zarr",
     "read_phi_tsv",
     "read_volume",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -157,6 +158,25 @@ def read_field_zarr(path: str | Path) -> DeformationField:
             return _field_of(dataset)
     except (KeyError, ValueError) as error:
         raise InputError(f"{path} does not hold a deformation field ({error}): give a field.zarr of voltome") from error
+
+
+def read_field_attributes(path: str | Path) -> dict[str, Any]:
+    """What a field.zarr says of itself: voxel size and what made it.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+        The attributes that `write_field_zarr` was given; empty where they cannot be read.
+    """
+    try:
+        group = json.loads((Path(path) / "zarr.json").read_text(encoding="utf-8"))
+        return dict(group.get("attributes", {}))
+    except (OSError, ValueError):
+        return {}
 
 
 def _field_of(dataset: xr.Dataset) -> DeformationField:

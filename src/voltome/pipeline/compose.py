@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,9 +55,50 @@ def write_composition(
         refuse_replacing(name, out)
     with io.staged_file(out, overwrite=overwrite) as part:
         fields = [read_field(name) for name in increments]
+        doubts = check_sequence(increments)
         composition = dvc.compose_fields(fields, independent=independent)
         io.write_phi_tsv(part, composition.field)
-    return summarise_composition(fields, composition)
+    summary = summarise_composition(fields, composition)
+    summary["warnings"] = [*doubts, *summary["warnings"]]
+    return summary
+
+
+def check_sequence(increments: Sequence[str | Path]) -> list[str]:
+    """Whether increments belong together, as far as stores say what they were made from.
+
+    Parameters
+    ----------
+    increments : sequence of str or Path
+        As `write_composition` takes them; a .tsv says nothing.
+
+    Returns
+    -------
+    list of str
+        Doubts: an increment that does not begin where the one before ends.
+
+    Raises
+    ------
+    InputError
+        If voxel sizes differ.
+    """
+    from voltome.io import read_field_attributes
+
+    known = []
+    for name in increments:
+        folder = Path(name) if (Path(name) / "zarr.json").is_file() else Path(name) / "field.zarr"
+        known.append(read_field_attributes(folder))
+    sizes = [a["voxel_size_m"] for a in known if a.get("voxel_size_m") is not None]
+    if sizes and max(sizes) > 1.001 * min(sizes):
+        raise InputError(
+            f"increments must have one voxel size (got {', '.join(f'{s:g}' for s in sizes)} m): displacements are in "
+            "voxels, correlate volumes of one size"
+        )
+    doubts = []
+    for number, (before, after) in enumerate(pairwise(known), start=2):
+        end, start = (a.get("parameters", {}).get(key) for a, key in ((before, "deformed"), (after, "reference")))
+        if end is not None and start is not None and end != start:
+            doubts.append(f"increment {number} begins with {start}, the one before ends with {end}: check the order")
+    return doubts
 
 
 def read_field(path: str | Path) -> DeformationField:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.errors import InputError
-from voltome.fields import DeformationField
+from voltome.fields import DeformationField, NodeStatus
 from voltome.grid import VolumeSource
 
 if TYPE_CHECKING:
@@ -152,7 +152,9 @@ def write_particles(
         threads=threads,
         on_progress=on_progress,
     )
-    write_particle_tsv(path, result.particles.labels, result.field, particle_columns(result))
+    lost = result.field.status < NodeStatus.ITERATIONS_SPENT
+    found = result.field.with_values(phi=np.where(lost[:, None, None], np.nan, result.field.phi))
+    write_particle_tsv(path, result.particles.labels, found, particle_columns(result))
     return summarise_particles(result, seconds=time.perf_counter() - clock)
 
 
@@ -166,18 +168,19 @@ def particle_columns(result: ParticleCorrelation) -> dict[str, NDArray[Any]]:
     Returns
     -------
     dict
-        `Zrot_deg` ... and their sd, `volume_vox`, `coverage`, `kind` ("rigid" or "affine": what Phi is), `znccRigid`,
-        `znccAffine`, then the own strain (Hencky) `Ezz Ezy Ezx Eyy Eyx Exx` and its sd, `volumetric` (det F - 1) and
-        its sd.
+        `Zrot_deg` ... (rotation vector, right-handed in x, y, z) and their sd, `volume_vox`, `coverage`, `kind` (what
+        Phi is: "rigid" or "affine"; "none" where nothing was found), `znccRigid`, `znccAffine`, then the own strain
+        (Hencky) `Ezz Ezy Ezx Eyy Eyx Exx` and its sd, `volumetric` (det F - 1) and its sd. NaN where nothing was found.
     """
     columns: dict[str, NDArray[Any]] = {}
+    lost = result.field.status < NodeStatus.ITERATIONS_SPENT
     for k, axis in enumerate("ZYX"):
-        columns[f"{axis}rot_deg"] = np.degrees(result.rotation_rad[:, k])
+        columns[f"{axis}rot_deg"] = np.where(lost, np.nan, np.degrees(result.rotation_rad[:, k]))
     for k, axis in enumerate("ZYX"):
         columns[f"sd{axis}rot_deg"] = np.degrees(result.rotation_sd_rad[:, k]).astype(np.float32)
     columns["volume_vox"] = result.particles.volumes_vox
     columns["coverage"] = result.coverage.astype(np.float32)
-    columns["kind"] = np.where(result.deforms, "affine", "rigid")
+    columns["kind"] = np.where(lost, "none", np.where(result.deforms, "affine", "rigid"))
     columns["znccRigid"], columns["znccAffine"] = result.rigid.zncc, result.affine.zncc
     columns |= {f"E{'zyx'[a]}{'zyx'[b]}": result.strain[:, a, b] for a, b in _TENSOR}
     columns |= {f"sdE{'zyx'[a]}{'zyx'[b]}": result.strain_sd[:, a, b].astype(np.float32) for a, b in _TENSOR}

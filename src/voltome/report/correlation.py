@@ -29,6 +29,7 @@ FILES = (
     ("phi.tsv", "every node as measured, unfiltered, in voxels; SPAM's columns first"),
     ("phi_filtered.tsv", "the same after filtering: replaced nodes are marked filled"),
     ("field.zarr", "the field with covariances, for xarray"),
+    ("particles.tsv", "with --labels: motion and own strain of each particle"),
     ("strain.vtu", "strain on its points, for ParaView"),
     ("summary.json", "the numbers of this page, for programs"),
     ("report.html", "this page"),
