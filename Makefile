@@ -25,8 +25,8 @@ lint: .venv/lint.stamp  ## ruff, mypy, the floors, the size check
 	.venv/bin/lint-imports --no-logo
 	.venv/bin/python tools/check_sizes.py
 
-bench: .venv/core.stamp  ## speed and accuracy of the correlation, beside SPAM
-	.venv/bin/python benchmarks/bench_dvc.py
+bench: .venv/core.stamp  ## speed, accuracy and memory of the correlation, beside SPAM and pyALDVC
+	.venv/bin/python benchmarks/bench_dvc.py --full
 
 accuracy: .venv/core.stamp  ## error of the correlation against known truth
 	.venv/bin/python benchmarks/accuracy.py

@@ -65,9 +65,19 @@ def list_targets(sections: Sequence[Section]) -> str:
     return make_table(("what", "target", "measured", "reached"), rows)
 
 
-def write_page(path: Path, text: str) -> None:
-    """Write a page beside its name and rename it."""
+def _write(path: Path, content: bytes) -> None:
+    """Write a file beside its name and rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".md.part")
-    beside.write_text(text, encoding="utf-8")
+    beside = path.with_name(f"{path.name}.part")
+    beside.write_bytes(content)
     beside.replace(path)
+
+
+def write_page(path: Path, text: str) -> None:
+    """Write a page."""
+    _write(path, text.encode())
+
+
+def write_picture(path: Path, png: bytes) -> None:
+    """Write a picture."""
+    _write(path, png)
