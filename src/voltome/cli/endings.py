@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import os
 import signal
@@ -54,11 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _prepare_process() -> None:
     """End on SIGTERM as on Ctrl-C, so that nothing is left half-written; say any file name in any locale.
 
-    And spend no time beside the work: threads of linear algebra wait by spinning, where ours do the work; collecting
-    garbage while Numba is imported took half a second and found nothing.
+    The threads that do the work are ours; those of linear algebra would wait by spinning beside them.
     """
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    gc.set_threshold(200_000, 50, 50)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
