@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from voltome.dvc.blocks import Buffers, prepare_deformed, prepare_reference, rea
 from voltome.dvc.boxes import Box, Pair, cut_boxes, deformed_weights, reference_weights
 from voltome.dvc.node_results import NodeResults, NodeRules, keep_results, kernel_inputs
 from voltome.dvc.overlap import correlate_grid, find_grid
+from voltome.dvc.workers import finish_jobs
 from voltome.fields import FloatArray, NodeStatus
 from voltome.kernels import filters, gauss_newton
 from voltome.kernels.moments import Deformed, Reference
@@ -129,16 +130,7 @@ def _work_box(
         ): batch
         for batch in batches
     }
-    finished = [np.setdiff1d(box.index, alone)]
-    try:
-        for job in as_completed(jobs):
-            job.result()
-            finished.append(jobs[job])
-    except BaseException:
-        for job in jobs:
-            job.cancel()
-        raise
-    return finished
+    return [np.setdiff1d(box.index, alone), *finish_jobs(jobs)]
 
 
 def _work_batch(

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from voltome.dvc.workers import finish_jobs
 from voltome.fields import FloatArray
 from voltome.kernels import cells, grid_newton
 from voltome.kernels.assembly import make_scratch
@@ -19,10 +20,12 @@ from voltome.kernels.partition import Partition
 from voltome.kernels.weights import Weighting
 
 _CHUNKS = 16
+# Steps go on while nodes are at work, but not for the last of them, nor where few more get there with each step.
 _MOST_STEPS = 8
 _LEFT_TO_OTHERS = 0.02
 _LEAST_PROGRESS = 0.05
-_CELL_COST_VOX = 60
+_CELL_COST_VOX = 60  # what bringing a cell's sums together costs, in sampled voxels
+# How far the Phi that sampled a window may differ from its own, in voxels and in half windows.
 _MOST_APART_VOX = 1.0
 _MOST_APART = 0.05
 
@@ -109,8 +112,7 @@ def _split(weights: _Ints, parts: int) -> list[tuple[int, int]]:
 
 
 def _run(pool: ThreadPoolExecutor, work: Callable[[int, int], None], stretches: Sequence[tuple[int, int]]) -> None:
-    for job in [pool.submit(work, first, stop) for first, stop in stretches]:
-        job.result()
+    finish_jobs({pool.submit(work, first, stop): first for first, stop in stretches})
 
 
 def correlate_grid(

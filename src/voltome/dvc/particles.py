@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from voltome.dvc.particle_motion import (
 )
 from voltome.dvc.particle_windows import ParticleBlock, Task, cut_blocks, read_block, work_batch
 from voltome.dvc.quality import MIN_ZNCC, Suspicion, find_outliers, find_suspects
-from voltome.dvc.workers import thread_pool
+from voltome.dvc.workers import finish_jobs, thread_pool
 from voltome.fields import DeformationField, FloatArray, NodeStatus
 from voltome.grid import VolumeSource
 from voltome.kernels.gauss_newton import LEFT_BLOCK
@@ -237,16 +237,7 @@ def _work_block(
     index = index[np.argsort(-task.particles.volumes_vox[index], kind="stable")]
     batches = [index[i : i + _BATCH] for i in range(0, len(index), _BATCH)]
     jobs = {pool.submit(work_batch, task, block, batch, starts[batch], rigid, affine): batch for batch in batches}
-    finished = []
-    try:
-        for job in as_completed(jobs):
-            job.result()
-            finished.append(jobs[job])
-    except BaseException:
-        for job in jobs:
-            job.cancel()
-        raise
-    return finished
+    return finish_jobs(jobs)
 
 
 def _find_deforming(rigid: NodeResults, affine: NodeResults) -> NDArray[np.bool_]:

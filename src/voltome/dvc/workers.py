@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from typing import TypeVar
 
 from voltome.errors import InputError
+
+_Work = TypeVar("_Work")
 
 
 def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:
@@ -29,3 +33,28 @@ def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:
         raise InputError(f"threads must be >= 1 (got {threads}): leave it out to use every core")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return ThreadPoolExecutor(max_workers=threads or available, thread_name_prefix="voltome")
+
+
+def finish_jobs(jobs: Mapping[Future[None], _Work]) -> list[_Work]:
+    """Wait for jobs; where one fails, or the user stops, those that have not begun are dropped.
+
+    Parameters
+    ----------
+    jobs : mapping of Future
+        Each with what it works on.
+
+    Returns
+    -------
+    list
+        What was worked on, in the order in which it was done.
+    """
+    finished = []
+    try:
+        for job in as_completed(jobs):
+            job.result()
+            finished.append(jobs[job])
+    except BaseException:
+        for job in jobs:
+            job.cancel()
+        raise
+    return finished

@@ -39,7 +39,7 @@ _REFERENCE_PLANE = 6 * 3 + 6 * 2 + 3
 _REFERENCE_SLAB = 6 * 6 + 6 * 3 + 3
 _DEFORMED_PLANE = 3 * 2 + 5
 _DEFORMED_SLAB = 3 * 3 + 5
-_RESPONSE_STEP = 4
+RESPONSE_STEP = 4
 """The response is measured on every fourth row: a ratio of two sums needs no more."""
 _COLUMNS = 1 + _REFERENCE_PLANE + _REFERENCE_SLAB
 
@@ -362,7 +362,7 @@ def sum_deformed_cells(reference, deformed, weighting, partition, base, phi, fir
                             weigh_row(reference, deformed, weighting, partition, base, oz, oy, z, y, w)
                         k = (z * reference.shape[1] + y) * reference.shape[2] + first_x
                         _deformed_row(reference, w, k, columns.values, j * length, width, _f4(y - y0), plane)
-                        if (z + y) % _RESPONSE_STEP == 0:
+                        if (z + y) % RESPONSE_STEP == 0:
                             _response_row(reference, w, k, columns.values, j * length, n, width, plane, 9 * width)
                 _fold_plane(plane, slab, width, _f4(z - z0), 0, 3, 5)
             for ix in range(cells_x):

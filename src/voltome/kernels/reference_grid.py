@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from voltome.kernels.cells import RESPONSE_STEP
 from voltome.kernels.gauss_newton import CELLS
 from voltome.kernels.partition import Partition
 from voltome.kernels.reference import (
@@ -100,7 +101,7 @@ def step_node(
     )
     statistics = grey_statistics(f, g, weights)
     z, y, _ = np.moveaxis(node + window.offsets, -1, 0).astype(int)
-    seen = weights * has_slope * gradient[2] * ((z + y) % 4 == 0)
+    seen = weights * has_slope * gradient[2] * ((z + y) % RESPONSE_STEP == 0)
     response = statistics.sd_f / statistics.sd_g * (seen * slope).sum() / (seen * gradient[2]).sum()
     residual = normalised_residual(f, g, statistics)
     step = solve(
