@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from voltome.cli import main
+from voltome.pipeline.twin_folder import open_twin
+from voltome.twin.experiment import ElectrodeTwin
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
@@ -27,3 +31,39 @@ def notched_cylinder(data_dir: Path) -> tuple[Path, Path]:
     if not all(path.is_file() for path in pair):
         pytest.skip(f"no notched cylinder at {folder}")
     return pair
+
+
+@pytest.fixture(scope="session")
+def miniature(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Settings of a thin electrode of some seventy particles: T0, T1 with a bubble, and T2, its repeat."""
+    path = tmp_path_factory.mktemp("settings") / "miniature.yaml"
+    path.write_text(
+        """
+        shape: [44, 32, 34]
+        voxel_size_m: 3e-7
+        collector_m: 1.2e-6
+        electrode: {thickness_m: 7e-6, thickness_sd_m: 2e-7, diameter_d10_m: 2e-6, diameter_d50_m: 2.8e-6,
+                    diameter_d90_m: 3.8e-6}
+        kinematics: {final_thickness_sd_m: 3e-7}
+        cell: {areal_capacity_ah_m2: 12}
+        steps:
+          - {name: T0, thickness_m: 7e-6, soc: 0}
+          - {name: T1, thickness_m: 8e-6, soc: 0.3, bubble_radius_m: 1e-6}
+          - {name: T2, thickness_m: 8e-6, soc: 0.3, bubble_radius_m: 1e-6, repeat: true}
+        """
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def experiment(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder that `voltome simulate` wrote of it."""
+    out = tmp_path_factory.mktemp("twin") / "experiment"
+    assert main(["simulate", str(miniature), "--out", str(out), "--threads", "2", "--quiet"]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def electrode_twin(experiment: Path) -> ElectrodeTwin:
+    """The twin of that folder, built again."""
+    return open_twin(experiment)[0]

@@ -13,9 +13,12 @@ from voltome.cli import app, main
 
 HEAVY = {
     "h5py", "imagecodecs", "jinja2", "matplotlib", "meshio", "numba", "numpy", "pandas", "scipy", "tifffile", "torch",
-    "xarray", "zarr",
+    "pydantic", "xarray", "yaml", "zarr",
 }  # fmt: skip
-COMMANDS = ("correlate", "compose", "noise", "deform", "residual", "strain", "convert", "info", "demo", "doctor")
+COMMANDS = (
+    "correlate", "compose", "noise", "deform", "residual", "strain", "simulate", "truth", "convert", "info",
+    "demo", "doctor",
+)  # fmt: skip
 
 
 def test_help_names_every_command():
@@ -51,6 +54,8 @@ def test_main_returns_the_exit_code_of_its_arguments(capsys):
     [
         "import voltome",
         "from voltome.cli import main; main(['correlate', '--help'])",
+        "from voltome.cli import main; main(['simulate', '--help'])",
+        "from voltome.cli import main; main(['truth', '--help'])",
         "from voltome.cli import main; main(['correlate', 'a', 'b', '--out', 'c', '--threads', 'many'])",
     ],
 )

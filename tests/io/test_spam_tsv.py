@@ -10,7 +10,7 @@ import pytest
 
 from voltome.errors import InputError
 from voltome.fields import EXTRA_COLUMNS, SPAM_COLUMNS
-from voltome.io import read_phi_tsv, write_phi_tsv
+from voltome.io import read_phi_tsv, read_positions_tsv, write_phi_tsv
 from voltome.io.spam_tsv import find_grid
 
 
@@ -154,3 +154,23 @@ def test_only_a_whole_regular_grid_with_x_fastest_is_a_grid():
     assert find_grid(grid[::-1]) is None
     assert find_grid(grid.reshape(3, 2, 4, 3).transpose(2, 1, 0, 3).reshape(-1, 3)) is None
     assert find_grid(np.where(grid == 21, 22, grid)) is None
+
+
+def test_positions_come_from_any_table_that_has_them(tmp_path):
+    (tmp_path / "a.tsv").write_text("name\tXpos\tYpos\tZpos\nupper\t3\t2\t1.5\nlower\t6\t5\t4\n")
+    np.testing.assert_array_equal(read_positions_tsv(tmp_path / "a.tsv"), [[1.5, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Zpos\tYpos\n1\t2\n", "lacks Xpos"),
+        ("Zpos\tYpos\tXpos\n", "no rows"),
+        ("Zpos\tYpos\tXpos\n1\t2\tnan\n", "line 2: Xpos must be a finite number"),
+        ("Zpos\tYpos\tXpos\n1\t2\tright\n", "line 2: Xpos must be a number"),
+    ],
+)
+def test_a_table_without_usable_positions_is_named(text, said, tmp_path):
+    (tmp_path / "a.tsv").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_positions_tsv(tmp_path / "a.tsv")

@@ -12,6 +12,8 @@ from voltome.cli.correlate import correlate, demo
 from voltome.cli.deform import deform, residual, strain
 from voltome.cli.doctor import doctor
 from voltome.cli.noise import noise
+from voltome.cli.simulate import simulate
+from voltome.cli.truth import truth
 from voltome.cli.volumes import convert, info
 
 app = typer.Typer(name="voltome", add_completion=False, pretty_exceptions_enable=False)
@@ -36,5 +38,5 @@ def _voltome(
     """
 
 
-for command in (correlate, compose, noise, deform, residual, strain, convert, info, demo, doctor):
+for command in (correlate, compose, noise, deform, residual, strain, simulate, truth, convert, info, demo, doctor):
     app.command()(command)

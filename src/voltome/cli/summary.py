@@ -91,6 +91,36 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"skipped pyramid levels, which do not fit the volume: {in_words(skipped)}"
     for warning in summary.get("warnings") or []:
         yield f"warning: {warning}"
+    yield from _effort(summary)
+
+
+def simulation_lines(summary: Mapping[str, Any]) -> Iterator[str]:
+    """Put a simulated experiment into words.
+
+    Parameters
+    ----------
+    summary : mapping
+        As `voltome.pipeline.simulate.simulate_experiment` returns it.
+
+    Yields
+    ------
+    str
+        One line at a time.
+
+    Examples
+    --------
+    >>> summary = {"steps": ["T0", "T1"], "shape": [96, 64, 64], "voxel_size_m": 4e-7, "particles": 300}
+    >>> print("\\n".join(simulation_lines(summary)))
+    simulated: 2 scans (T0, T1) of 96 x 64 x 64 voxels of 400 nm, 300 particles
+    """
+    names, shape = summary["steps"], " x ".join(map(str, summary["shape"]))
+    listed = ", ".join(names if len(names) <= 4 else (*names[:2], "...", names[-1]))
+    size = f"{shape} voxels of {summary['voxel_size_m'] * 1e9:.4g} nm"
+    yield f"simulated: {len(names)} scans ({listed}) of {size}, {summary['particles']} particles"
+    yield from _effort(summary)
+
+
+def _effort(summary: Mapping[str, Any]) -> Iterator[str]:
     if seconds := summary.get("seconds"):
         memory = summary.get("peak_memory_bytes")
         peak = f", peak memory {memory / 2**30:.2f} GiB" if memory else ""

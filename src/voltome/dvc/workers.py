@@ -29,10 +29,29 @@ def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:
     InputError
         If fewer than one thread is asked for.
     """
+    return ThreadPoolExecutor(max_workers=count_threads(threads), thread_name_prefix="voltome")
+
+
+def count_threads(threads: int | None = None) -> int:
+    """How many threads a pool has: as many as asked for, else one per core that this process may use.
+
+    Parameters
+    ----------
+    threads : int, optional
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    InputError
+        If fewer than one thread is asked for.
+    """
     if threads is not None and threads < 1:
         raise InputError(f"threads must be >= 1 (got {threads}): leave it out to use every core")
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return ThreadPoolExecutor(max_workers=threads or available, thread_name_prefix="voltome")
+    return threads or available
 
 
 def finish_jobs(jobs: Mapping[Future[None], _Work]) -> list[_Work]:

@@ -1,4 +1,4 @@
-"""The only room that opens files: volumes, deformation fields, meshes for ParaView, text and JSON."""
+"""The only room that opens files: volumes, deformation fields, tables, meshes for ParaView, text, JSON, YAML."""
 
 from __future__ import annotations
 
@@ -6,58 +6,81 @@ import importlib
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "write_cycler_csv": "cycler",
+    "check_free_space": "disk",
+    "format_bytes": "disk",
+    "read_field_attributes": "field_store",
+    "read_field_zarr": "field_store",
+    "write_field_zarr": "field_store",
+    "write_particle_tsv": "particle_table",
+    "ScratchVolume": "scratch",
+    "read_phi_tsv": "spam_tsv",
+    "read_positions_tsv": "spam_tsv",
+    "write_phi_tsv": "spam_tsv",
+    "staged_directory": "staging",
+    "staged_file": "staging",
+    "write_strain_tsv": "strain_tsv",
+    "write_table_tsv": "table",
+    "plain_json": "text",
+    "write_bytes": "text",
+    "write_json": "text",
+    "write_text": "text",
     "Volume": "volume",
     "open_volume": "volumes",
     "read_volume": "volumes",
     "split_name": "volumes",
     "write_volume": "volumes",
-    "staged_directory": "staging",
-    "staged_file": "staging",
-    "plain_json": "text",
-    "write_bytes": "text",
-    "write_json": "text",
-    "write_text": "text",
-    "read_phi_tsv": "spam_tsv",
-    "write_phi_tsv": "spam_tsv",
-    "read_field_attributes": "field_store",
-    "read_field_zarr": "field_store",
-    "write_field_zarr": "field_store",
-    "write_particle_tsv": "particle_table",
-    "write_strain_tsv": "strain_tsv",
     "write_strain_vtu": "vtu",
+    "format_yaml": "yaml_file",
+    "read_yaml": "yaml_file",
+    "write_yaml": "yaml_file",
 }
 
 if TYPE_CHECKING:
+    from voltome.io.cycler import write_cycler_csv
+    from voltome.io.disk import check_free_space, format_bytes
     from voltome.io.field_store import read_field_attributes, read_field_zarr, write_field_zarr
     from voltome.io.particle_table import write_particle_tsv
-    from voltome.io.spam_tsv import read_phi_tsv, write_phi_tsv
+    from voltome.io.scratch import ScratchVolume
+    from voltome.io.spam_tsv import read_phi_tsv, read_positions_tsv, write_phi_tsv
     from voltome.io.staging import staged_directory, staged_file
     from voltome.io.strain_tsv import write_strain_tsv
+    from voltome.io.table import write_table_tsv
     from voltome.io.text import plain_json, write_bytes, write_json, write_text
     from voltome.io.volume import Volume
     from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
     from voltome.io.vtu import write_strain_vtu
+    from voltome.io.yaml_file import format_yaml, read_yaml, write_yaml
 
 __all__ = [
+    "ScratchVolume",
     "Volume",
+    "check_free_space",
+    "format_bytes",
+    "format_yaml",
     "open_volume",
     "plain_json",
     "read_field_attributes",
     "read_field_zarr",
     "read_phi_tsv",
+    "read_positions_tsv",
     "read_volume",
+    "read_yaml",
     "split_name",
     "staged_directory",
     "staged_file",
     "write_bytes",
+    "write_cycler_csv",
     "write_field_zarr",
     "write_json",
     "write_particle_tsv",
     "write_phi_tsv",
     "write_strain_tsv",
     "write_strain_vtu",
+    "write_table_tsv",
     "write_text",
     "write_volume",
+    "write_yaml",
 ]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.fields import PARAMETERS, SPAM_COLUMNS, DeformationField
-from voltome.io.text import write_text
+from voltome.io.table import write_table_tsv
 
 COLUMNS = ("Label", *SPAM_COLUMNS[1:], "zncc", "suspect", "sdZdisp", "sdYdisp", "sdXdisp")
 """Columns of every table of particles; the first twenty are those of `spam-ddic`."""
@@ -63,13 +63,5 @@ def write_particle_tsv(
         field.zncc,
         field.suspect,
         *field.sd[:, 3::4].astype(np.float32).T,  # the covariance is float32: more digits would only be noise
-        *columns.values(),
     ]
-    rows = zip(*map(_in_words, values), strict=True)
-    lines = ["\t".join((*COLUMNS, *columns)), *map("\t".join, rows)]
-    write_text(path, "\n".join(lines) + "\n", overwrite=overwrite)
-
-
-def _in_words(values: NDArray[Any]) -> list[str]:
-    """Each value in as many digits as its type needs to read back the same."""
-    return [str(value) for value in (values if values.dtype == np.float32 else values.tolist())]
+    write_table_tsv(path, {**dict(zip(COLUMNS, values, strict=True)), **columns}, overwrite=overwrite)

@@ -20,7 +20,7 @@ from voltome.fields import (
     FloatArray,
 )
 from voltome.grid import Shape3
-from voltome.io.text import write_text
+from voltome.io.table import write_table_tsv
 
 _POSITIONS = SPAM_COLUMNS[1:4]
 _MANDATORY = (*_POSITIONS, *PARAMETERS)
@@ -67,14 +67,7 @@ def write_phi_tsv(path: str | Path, field: DeformationField, *, overwrite: bool 
     # The covariance is float32: more digits of its root would only be noise.
     columns |= dict(zip(SD_COLUMNS, field.sd[:, SD_ORDER].astype(np.float32).T, strict=True))
     names = (*SPAM_COLUMNS, *EXTRA_COLUMNS)
-    rows = zip(*(_in_digits(columns[name]) for name in names), strict=True)
-    lines = ["\t".join(names), *map("\t".join, rows)]
-    write_text(path, "\n".join(lines) + "\n", overwrite=overwrite)
-
-
-def _in_digits(values: NDArray[Any]) -> list[str]:
-    """Each number in as many digits as its type needs to read back the same."""
-    return [str(value) for value in (values if values.dtype == np.float32 else values.tolist())]
+    write_table_tsv(path, {name: columns[name] for name in names}, overwrite=overwrite)
 
 
 def read_phi_tsv(path: str | Path) -> DeformationField:
@@ -98,17 +91,8 @@ def read_phi_tsv(path: str | Path) -> DeformationField:
     ResourceError
         If there is no permission to read it.
     """
-    path = Path(path)
-    names, lines = _split_table(path)
-    missing = [name for name in _MANDATORY if name not in names]
-    if missing:
-        listed = ", ".join(missing[:4]) + (" ..." if len(missing) > 4 else "")
-        raise InputError(
-            f"{path} line 1 must name SPAM's columns (it lacks {listed}): give a .tsv of spam-reg, spam-ldic or voltome"
-        )
-    wanted = [name for name in _READ if name in names]
-    values: dict[str, FloatArray] = dict(zip(wanted, _parse(path, lines, names, wanted).T, strict=True))
-    count = len(lines)
+    values = _read_columns(Path(path), _MANDATORY, _READ)
+    count = len(values[_POSITIONS[0]])
 
     def column(name: str, default: float = math.nan) -> FloatArray:
         return values.get(name, np.full(count, default))
@@ -131,6 +115,45 @@ def read_phi_tsv(path: str | Path) -> DeformationField:
     )
 
 
+def read_positions_tsv(path: str | Path) -> FloatArray:
+    """Read where nodes lie, from any table with the columns Zpos, Ypos and Xpos.
+
+    Parameters
+    ----------
+    path : str or Path
+        Separated by tabs; other columns may hold anything.
+
+    Returns
+    -------
+    (N, 3) float64
+        Positions z, y, x in voxels, in the order of the rows.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, empty, garbage, lacks columns, or has a row that is not right; the line is named.
+    ResourceError
+        If there is no permission to read it.
+    """
+    values = _read_columns(Path(path), _POSITIONS, _POSITIONS)
+    return np.stack([values[name] for name in _POSITIONS], axis=1)
+
+
+def _read_columns(path: Path, mandatory: tuple[str, ...], wanted: tuple[str, ...]) -> dict[str, FloatArray]:
+    """The wanted columns that a table has."""
+    names, lines = _split_table(path, wanted)
+    missing = [name for name in mandatory if name not in names]
+    if missing:
+        listed = ", ".join(missing[:4]) + (" ..." if len(missing) > 4 else "")
+        raise InputError(
+            f"{path} line 1 must name SPAM's columns (it lacks {listed}): give a .tsv of spam-reg, spam-ldic or voltome"
+        )
+    if not lines:
+        raise InputError(f"{path} has no rows below its names: give a table of at least one node")
+    found = [name for name in wanted if name in names]
+    return dict(zip(found, _parse(path, lines, names, found).T, strict=True))
+
+
 def _diagonal(sd: FloatArray) -> NDArray[np.float32]:
     known = np.isfinite(sd)
     covariance = np.where(known[:, :, None] & known[:, None, :], 0.0, np.nan)
@@ -139,10 +162,10 @@ def _diagonal(sd: FloatArray) -> NDArray[np.float32]:
     return covariance.astype(np.float32)
 
 
-def _split_table(path: Path) -> tuple[list[str], list[tuple[int, str]]]:
+def _split_table(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], list[tuple[int, str]]]:
     """Names of the columns, and the rows with their line numbers."""
     if not path.is_file():
-        raise InputError(f"{path} {'is not a file' if path.exists() else 'does not exist'}: give a .tsv with Phi")
+        raise InputError(f"{path} {'is not a file' if path.exists() else 'does not exist'}: give a .tsv of SPAM's or voltome's")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -153,11 +176,9 @@ def _split_table(path: Path) -> tuple[list[str], list[tuple[int, str]]]:
     if not lines:
         raise InputError(f"{path} is empty: give a .tsv of spam-reg, spam-ldic or voltome")
     names = [name.strip().lstrip("# ") for name in lines[0][1].split("\t")]
-    repeated = sorted({name for name in names if names.count(name) > 1 and name in _READ})
+    repeated = sorted({name for name in names if names.count(name) > 1 and name in wanted})
     if repeated:
         raise InputError(f"{path} line 1 names {repeated[0]} twice: keep one of them")
-    if len(lines) == 1 and set(_MANDATORY) <= set(names):
-        raise InputError(f"{path} has no rows below its names: give a field of at least one node")
     return names, lines[1:]
 
 

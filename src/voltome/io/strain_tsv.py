@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from voltome.fields import StrainField
-from voltome.io.text import write_text
+from voltome.io.table import write_table_tsv
 
 COLUMNS = (
     "Zpos", "Ypos", "Xpos", *(f"E{a}{b}" for a in "zyx" for b in "zyx"), "volumetric", "deviatoric", "measured",
@@ -48,5 +48,4 @@ def write_strain_tsv(path: str | Path, strain: StrainField, *, overwrite: bool =
         ],
         axis=1,
     )
-    lines = ["\t".join(COLUMNS), *("\t".join(map(repr, row)) for row in rows.tolist())]
-    write_text(path, "\n".join(lines) + "\n", overwrite=overwrite)
+    write_table_tsv(path, dict(zip(COLUMNS, rows.T, strict=True)), overwrite=overwrite)

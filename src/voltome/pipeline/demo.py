@@ -1,19 +1,25 @@
-"""The embedded default: a synthetic electrode of known motion, correlated and compared with its truth."""
+"""The embedded default: a simulated experiment, correlated and compared with its truth."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.fields import DeformationField, StrainField
-from voltome.pipeline.correlate import CorrelateOptions, OnProgress, correlate_volumes, write_results
+from voltome.fields import DeformationField, FloatArray, NodeStatus, StrainField
+from voltome.pipeline.correlate import CorrelateOptions, correlate_volumes, write_results
+from voltome.pipeline.progress import OnProgress
+from voltome.pipeline.simulate import build_twin, estimate_bytes, write_experiment
+from voltome.pipeline.truth import find_truth
 
-VOXEL_SIZE_M = 50e-9
-_NODE_SPACING_VOX = 20
-_HALF_WINDOW_VOX = 16
+EXPERIMENT = "experiment"
+"""Folder of the simulated experiment, beside the results."""
+
+_NODE_SPACING_VOX = 8
+_HALF_WINDOW_VOX = 10  # 4 micrometres, about a particle
 
 
 def run_demo(
@@ -23,12 +29,12 @@ def run_demo(
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> dict[str, Any]:
-    """Make a small pair of known motion, correlate it, and write the report with the errors against the truth.
+    """Simulate the tiny experiment, correlate its first scan with the most charged one, and tell the errors.
 
     Parameters
     ----------
     out : str or Path
-        Folder to write; it also gets the pair as reference.tif and deformed.tif.
+        Folder to write; the experiment lies in its folder `experiment`.
     overwrite : bool
     threads : int, optional
     on_progress : callable, optional
@@ -44,39 +50,44 @@ def run_demo(
     InputError
         If the output exists.
     ResourceError
-        If the output cannot be written.
+        If the disk is too small or the output cannot be written.
     """
-    from voltome import dvc, io, twin
+    from voltome import dvc, io
     from voltome.io.staging import RESULT_NAMES
+    from voltome.twin.configuration import make_settings
 
-    pair_names = ("reference.tif", "deformed.tif")
-    with io.staged_directory(out, overwrite=overwrite, replaces=(*RESULT_NAMES, *pair_names)) as folder:
-        if on_progress is not None:
-            on_progress("synthetic pair", 0, 1)
-        pair = twin.demo_pair(threads=threads)
-        volumes = (pair.reference, pair.deformed)
-        for name, volume in zip(pair_names, volumes, strict=True):
-            io.write_volume(folder / name, volume, voxel_size_m=VOXEL_SIZE_M)
-        options = CorrelateOptions(
-            *pair_names, out, node_spacing_vox=_NODE_SPACING_VOX, half_window_vox=_HALF_WINDOW_VOX, threads=threads
+    settings = make_settings("tiny")
+    charged = int(np.argmax([step.soc for step in settings.steps]))
+    first, last = (f"{EXPERIMENT}/volumes/{settings.steps[number].name}.zarr" for number in (0, charged))
+    with ExitStack() as stack:
+        folder = stack.enter_context(
+            io.staged_directory(out, overwrite=overwrite, replaces=(*RESULT_NAMES, EXPERIMENT))
         )
-        result = correlate_volumes(*volumes, options, on_progress=on_progress)
+        io.check_free_space(out, estimate_bytes(settings))
+        twin = build_twin(settings, on_progress=on_progress)
+        write_experiment(folder / EXPERIMENT, twin, threads=threads, on_progress=on_progress)
+        reference, deformed = (stack.enter_context(io.open_volume(folder / name)) for name in (first, last))
+        options = CorrelateOptions(
+            first, last, out, node_spacing_vox=_NODE_SPACING_VOX, half_window_vox=_HALF_WINDOW_VOX, threads=threads
+        )
+        result = correlate_volumes(reference, deformed, options, on_progress=on_progress)
         field = result.correlation.field
-        true = twin.true_field(
-            pair.field,
+        true = find_truth(
+            twin,
+            charged,
             field.positions_vox,
             half_window_vox=_HALF_WINDOW_VOX,
-            shape=pair.shape,
-            grid_shape=field.grid_shape,
-        )
+            threads=threads,
+            on_progress=on_progress,
+        ).with_values(grid_shape=field.grid_shape)
         true_strain = dvc.compute_strain(true, measure=options.strain_measure, gradient=options.strain_gradient)
         parameters = {"node_spacing_vox": _NODE_SPACING_VOX, "half_window_vox": _HALF_WINDOW_VOX, "demo": True}
         return write_results(
             folder,
             result,
-            volumes,
+            (reference, deformed),
             parameters,
-            voxel_size_m=VOXEL_SIZE_M,
+            voxel_size_m=settings.voxel_size_m,
             truth=compare_with_truth(field, true, result.strain, true_strain),
             threads=threads,
             on_progress=on_progress,
@@ -91,33 +102,37 @@ def compare_with_truth(
     Parameters
     ----------
     field, true : DeformationField
-        On the same nodes.
+        On the same nodes; those of the truth count whose status is 2.
     strain, true_strain : StrainField
-        On the same points.
+        At the same nodes.
 
     Returns
     -------
     dict
-        `errors`: rows with name, true, recovered, error, sd, unit; `error_u_vox` (N,) and `z_scores` of the trusted.
+        `errors`: rows with name, true, recovered, error, sd, unit; `error_u_vox` (N,), NaN where it does not count, and
+        `z_scores` of those that do.
     """
-    use = field.trusted
+    counted = true.status == NodeStatus.CONVERGED
+    use = field.trusted & counted
     columns = [3, 7, 11]
     error = (field.phi - true.phi)[:, :3].reshape(-1, 12)
     sd = field.sd
     length = np.linalg.norm(error[:, columns], axis=1)
     rows = [
+        _row("nodes that could be measured", float(counted.sum()), float(use.sum()), np.nan, "nodes"),
+        _mean_row("axial displacement, mean", true.phi[:, 0, 3], field.phi[:, 0, 3], use, "voxel"),
         _row("displacement, rms error", 0.0, _rms(error[use][:, columns]), _rms(sd[use][:, columns]), "voxel"),
-        _row("displacement, median length of the error", 0.0, float(np.median(length[use])), np.nan, "voxel"),
+        _row("displacement, median length of the error", 0.0, _median(length[use]), np.nan, "voxel"),
         _row("deformation gradient, rms error", 0.0, _rms(error[use][:, _GRADIENT]), _rms(sd[use][:, _GRADIENT]), "1"),
     ]
-    gauges = np.isfinite(strain.volumetric) & (strain.measured >= 1.0)
+    gauges = np.isfinite(strain.volumetric) & (strain.measured >= 1.0) & counted
     for name, measured, expected in (
         ("axial strain zz, mean", strain.strain[:, 0, 0], true_strain.strain[:, 0, 0]),
         ("lateral strain yy, mean", strain.strain[:, 1, 1], true_strain.strain[:, 1, 1]),
         ("lateral strain xx, mean", strain.strain[:, 2, 2], true_strain.strain[:, 2, 2]),
         ("volumetric strain, mean", strain.volumetric, true_strain.volumetric),
     ):
-        rows.append(_row(name, float(expected[gauges].mean()), float(measured[gauges].mean()), np.nan, "1"))
+        rows.append(_mean_row(name, expected, measured, gauges, "1"))
     scores = (error / np.where(sd > 0, sd, np.nan))[use]
     return {"errors": rows, "error_u_vox": np.where(use, length, np.nan), "z_scores": scores}
 
@@ -125,8 +140,17 @@ def compare_with_truth(
 _GRADIENT = [k for k in range(12) if k not in (3, 7, 11)]
 
 
-def _rms(values: NDArray[np.floating]) -> float:
+def _rms(values: FloatArray) -> float:
     return float(np.sqrt(np.mean(np.square(values)))) if values.size else float("nan")
+
+
+def _median(values: FloatArray) -> float:
+    return float(np.median(values)) if values.size else float("nan")
+
+
+def _mean_row(name: str, true: FloatArray, recovered: FloatArray, use: NDArray[np.bool_], unit: str) -> dict[str, Any]:
+    expected, found = (float(values[use].mean()) if use.any() else float("nan") for values in (true, recovered))
+    return _row(name, expected, found, np.nan, unit)
 
 
 def _row(name: str, true: float, recovered: float, sd: float, unit: str) -> dict[str, Any]:
