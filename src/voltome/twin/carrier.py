@@ -140,7 +140,7 @@ def _long_waves(settings: TwinSettings, strain: Floats, y: Floats, x: Floats) ->
     after = settings.kinematics.final_thickness_sd_m
     wanted = np.sqrt(max(after**2 - before**2, 0.0)) / most
     own = float(growth.std() / growth.mean())
-    return np.clip(np.sqrt(max(wanted**2 - own**2, 0.0)) * waves, -0.6, 0.6)
+    return np.asarray(np.clip(np.sqrt(max(wanted**2 - own**2, 0.0)) * waves, -0.6, 0.6))
 
 
 def _random_waves(y: Floats, x: Floats, length_um: float, random: np.random.Generator) -> Floats:
@@ -236,4 +236,4 @@ def measure_growth(
     points = np.stack([z, y, x], axis=-1).reshape(-1, 3)
     displacement = np.empty(points.shape)
     displace_points(carrier, points, displacement)
-    return displacement[:, 0].reshape(64, 64)
+    return np.asarray(displacement[:, 0].reshape(64, 64))

@@ -60,7 +60,7 @@ def find_cell(cells: Cells, z: float, y: float, x: float) -> int:
     """Laguerre cell of a point: the seed with the least power distance."""
     box = _table_box(cells, z, y, x)
     first, last = cells.table_first[box], cells.table_first[box + 1]
-    found = cells.table_items[first]
+    found = int(cells.table_items[first])
     if last - first == 1:
         return found
     best = np.inf
@@ -72,7 +72,7 @@ def find_cell(cells: Cells, z: float, y: float, x: float) -> int:
         power = dz * dz + dy * dy + dx * dx - cells.weights_um2[n]
         if power < best:
             best = power
-            found = n
+            found = int(n)
     return found
 
 
@@ -129,8 +129,8 @@ def refine_table(
                 z = origin[0] + (i + 0.5) * step
                 y = origin[1] + (j + 0.5) * step
                 x = origin[2] + (k + 0.5) * step
-                a, b, c = min(i // 2, parent_shape[0] - 1), min(j // 2, parent_shape[1] - 1), min(k // 2, parent_shape[2] - 1)
-                parent = (a * parent_shape[1] + b) * parent_shape[2] + c
+                pi, pj = min(i // 2, parent_shape[0] - 1), min(j // 2, parent_shape[1] - 1)
+                parent = (pi * parent_shape[1] + pj) * parent_shape[2] + min(k // 2, parent_shape[2] - 1)
                 start, stop = parent_first[parent], parent_first[parent + 1]
                 owner = parent_items[start]
                 for m in range(start, stop):

@@ -35,8 +35,9 @@ def make_cells(structure: Microstructure) -> Cells:
         items = np.empty(0, dtype=np.int64)
         for _ in range(2):
             total = refine_table(
-                seeds, weights, origin, _TABLE_STEP_UM * 2**level, shape, parent_shape, parent_first, parent_items, power, first, items
-            )
+                seeds, weights, origin, _TABLE_STEP_UM * 2**level, shape, parent_shape, parent_first, parent_items,
+                power, first, items,
+            )  # fmt: skip
             items = items if len(items) == total else np.empty(total, dtype=np.int64)
     return Cells(
         seeds, weights, structure.labels, structure.binder_zone, structure.centres_um,

@@ -92,9 +92,7 @@ class ElectrodeTwin:
     @property
     def lithiation(self) -> Lithiation:
         """What particles may do."""
-        return self.cached(
-            "lithiation", lambda: Lithiation(self.settings, self.structure, self.cells, self._desire)
-        )
+        return self.cached("lithiation", lambda: Lithiation(self.settings, self.structure, self.cells, self._desire))
 
     @property
     def pattern(self) -> CarrierPattern:
@@ -159,7 +157,7 @@ class ElectrodeTwin:
         InputError
             If a point has no origin, which a motion that does not fold always has.
         """
-        from voltome.twin.matter_loops import return_points
+        from voltome.twin.return_loops import return_points
 
         step = self.step(number)
         places = step.drift.to_lab(positions_vox)
@@ -203,7 +201,7 @@ class ElectrodeTwin:
     def in_electrode(self, points_um: Floats) -> NDArray[np.bool_]:
         """Which material points lie between the collector and the electrode's surface, (N,)."""
         z, y, x = points_um.T
-        return (z >= self.settings.collector_m * 1e6) & (z <= self.surface.height(y, x))
+        return np.asarray((z >= self.settings.collector_m * 1e6) & (z <= self.surface.height(y, x)))
 
     def true_field(
         self, number: int, positions_vox: Floats, *, start: int = 0, half_window_vox: int | None = None
@@ -236,9 +234,7 @@ class ElectrodeTwin:
         if half_window_vox is None:
             phi = self._point_phi(number, positions, start)
         else:
-            phi = np.concatenate(
-                [self._window_phi(number, row, start, half_window_vox) for row in positions[:, None]]
-            )
+            phi = np.concatenate([self._window_phi(number, row, start, half_window_vox) for row in positions[:, None]])
         field = DeformationField.from_phi(positions, phi)
         inside = self.in_electrode(self.find_matter(start, positions))
         status = np.where(inside, NodeStatus.CONVERGED, NodeStatus.MASKED).astype(np.int32)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from voltome.twin.experiment import ElectrodeTwin
 from voltome.twin.lithiation import LITHIUM_VOLUME
 

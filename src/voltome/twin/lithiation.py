@@ -16,9 +16,7 @@ from voltome.errors import InputError
 from voltome.twin.carrier_loops import Carrier, measure_stretch
 from voltome.twin.cell_loops import Cells
 from voltome.twin.configuration import TwinSettings
-from voltome.twin.matter_loops import (
-    NO_CORE,
-    Motion,
+from voltome.twin.grain_loops import (
     check_gaps,
     check_shells,
     find_corners,
@@ -27,6 +25,7 @@ from voltome.twin.matter_loops import (
     sample_grains,
     scatter_on_faces,
 )
+from voltome.twin.matter_loops import NO_CORE, Motion
 from voltome.twin.microstructure import Microstructure
 from voltome.twin.motion import make_rigid_motion
 
@@ -35,11 +34,11 @@ Floats = NDArray[np.float64]
 LITHIUM_VOLUME = 14.99 / 20.02
 """Volume of a lithium atom in LixSi over that of a silicon atom in silicon."""
 
-_SAMPLES = 160
+_SAMPLES = 400
 _SLACK = 0.985  # of the room that a particle has in its cell
 _MOST_CORE = 0.995
 _LEAST_STRETCH = 0.3  # of det F in a shell or a gap: below it cores and particles give way
-_RAYS = 300
+_RAYS = 1000
 _SOFTER, _SMALLER, _LEAST_CORE = 0.125, 0.96, 0.85
 
 
@@ -117,8 +116,9 @@ class Lithiation:
         self.gap_corners = self._list_gap_corners(bodies[0], bodies[1])
         self.inertia = np.empty((len(self.grain_cells), 3, 3))
         measure_grains(cells, self.inertia)
-        self.turns = turn * random.uniform(size=(len(self.held), 1)) ** (1 / 3) * settings.kinematics.particle_rotation_rad
-        reach = room * (1.0 + 1.5 * settings.kinematics.particle_rotation_rad)  # the turn takes some of the room
+        most = settings.kinematics.particle_rotation_rad
+        self.turns = turn * random.uniform(size=(len(self.held), 1)) ** (1 / 3) * most
+        reach = room * (1.0 + 1.5 * most)  # the turn takes some of the room
         self.most_scale = np.maximum(_SLACK / reach, 1.0)
 
     def _list_gap_corners(self, body_first: NDArray[np.int64], body: Floats) -> tuple[NDArray[np.int64], Floats]:
@@ -248,7 +248,6 @@ class Lithiation:
         InputError
             If so much silicon cannot react in the room there is.
         """
-        cells = self.cells
         reacted, scale = self.solve(carrier, fraction, progress)
         front = np.cbrt(1.0 - reacted)
         owner = self.grain_cells
@@ -302,9 +301,7 @@ class Lithiation:
             core = _move_core(gradients[grains], self.inertia[grains], rigidity[grains])
             motion.core[grains] = core.reshape(-1, 9)
             motion.uncore[grains] = np.linalg.inv(core).reshape(-1, 9)
-            check_shells(
-                self.cells, motion, grains, first, points, faces, places, slopes, _LEAST_STRETCH, least
-            )
+            check_shells(self.cells, motion, grains, first, points, faces, places, slopes, _LEAST_STRETCH, least)
             grains = grains[least[: len(grains)] < _LEAST_STRETCH]
             soft = rigidity[grains] <= 0
             motion.core_gauge[grains[soft]] *= _SMALLER

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from voltome.twin.carrier_loops import Floats, Vector
 from voltome.twin.cell_loops import Cells, gauge
 from voltome.twin.compilation import compiled
-from voltome.twin.matter_loops import CRACK, Motion, Place, begin_trace, return_point
+from voltome.twin.matter_loops import CRACK, Motion, Place
 from voltome.twin.noise_loops import value_noise
 from voltome.twin.phases import (
     BINDER,
@@ -26,7 +26,9 @@ from voltome.twin.phases import (
     SEPARATOR,
     SILICON,
 )
+from voltome.twin.return_loops import begin_trace, return_point
 from voltome.twin.texture_of_layers_loops import Fibres, collector_face, collector_grain, in_fibre
+
 
 class Look(NamedTuple):
     """What tells the phases apart at one step. Decrements in 1e-7."""
@@ -94,11 +96,11 @@ def lithium_content(look: Look, cell: int, value: float) -> float:
     if width > 0.0:
         width = min(width, 1.9 * (1.0 - kappa), 1.9 * kappa)
     if width < 1e-6:
-        return look.composition if value > kappa else 0.0
+        return float(look.composition) if value > kappa else 0.0
     # mean of gauge^3 over the ramp: k^3 + k w^2 / 4; the ramp's middle k makes it kappa^3
     middle = kappa - width * width / (12.0 * kappa)
     share = (value - middle) / width + 0.5
-    return look.composition * min(max(share, 0.0), 1.0)
+    return float(look.composition * min(max(share, 0.0), 1.0))
 
 
 @compiled()
@@ -111,9 +113,8 @@ def name_phase(cells: Cells, motion: Motion, look: Look, point: Vector, place: P
         else:
             content = lithium_content(look, place.cell, place.gauge)
         return (LITHIATED if content > CONTRAST_COMPOSITION else SILICON), content
-    if z < look.collector_um + _FACE_REACH_UM:
-        if z < look.collector_um + collector_face(y, x, look.collector_seed):
-            return COLLECTOR, 0.0
+    if z < look.collector_um + _FACE_REACH_UM and z < look.collector_um + collector_face(y, x, look.collector_seed):
+        return COLLECTOR, 0.0
     swing = look.surface_swing_um
     if z > look.surface_level_um + swing or (
         z > look.surface_level_um - swing and z > surface_height(look.surface_level_um, look.surface_waves, y, x)

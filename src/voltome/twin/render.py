@@ -12,6 +12,7 @@ from voltome.errors import InputError
 from voltome.grid import Block
 from voltome.twin.experiment import ElectrodeTwin
 from voltome.twin.object_loops import Look
+from voltome.twin.texture_of_layers_loops import Fibres
 
 Floats = NDArray[np.float64]
 Volumes = tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint32]]
@@ -19,7 +20,6 @@ Volumes = tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint32]]
 _BINDER_SAMPLES = 300_000
 _BUBBLE_TRIES, _BUBBLE_SAMPLES = 400, 300
 _BYTES_A_SUBVOXEL = 16  # decrement, its blurred copies, phase and label
-
 
 
 def make_look(twin: ElectrodeTwin, number: int) -> Look:
@@ -74,7 +74,7 @@ def _make_look(twin: ElectrodeTwin, number: int, threshold_um: float) -> Look:
     )
 
 
-def _lay_fibres(twin: ElectrodeTwin) -> object:
+def _lay_fibres(twin: ElectrodeTwin) -> Fibres:
     from voltome.twin.texture_of_layers import build_fibres
 
     settings, box = twin.settings, twin.structure.box_um
@@ -93,7 +93,8 @@ def _sample_electrode(twin: ElectrodeTwin, count: int, stream: int) -> Floats:
     random = np.random.default_rng((twin.settings.seed, stream))
     size = np.asarray(twin.settings.shape[1:]) * twin.voxel_um
     bottom = twin.settings.collector_m * 1e6
-    points = random.uniform((bottom, -0.5 * twin.voxel_um, -0.5 * twin.voxel_um), (twin.structure.box_um[1, 0], *size), (count, 3))
+    points = random.uniform((bottom, 0.0, 0.0), (twin.structure.box_um[1, 0], *size), (count, 3))
+    points[:, 1:] -= 0.5 * twin.voxel_um
     return points[twin.in_electrode(points)]
 
 
@@ -137,14 +138,15 @@ def find_bubble(twin: ElectrodeTwin) -> Floats:
         random = np.random.default_rng((settings.seed, 44))
         radius = max(step.bubble_radius_m for step in settings.steps) * 1e6
         height = settings.electrode.thickness_m * 1e6
-        low = np.array([settings.collector_m * 1e6 + 0.3 * height, *(0.25 * n * twin.voxel_um for n in settings.shape[1:])])
-        high = np.array([settings.collector_m * 1e6 + 0.7 * height, *(0.75 * n * twin.voxel_um for n in settings.shape[1:])])
+        bottom, lateral = settings.collector_m * 1e6, np.asarray(settings.shape[1:]) * twin.voxel_um
+        low, high = (bottom + 0.3 * height, *(0.25 * lateral)), (bottom + 0.7 * height, *(0.75 * lateral))
         tries = random.uniform(low, high, (_BUBBLE_TRIES, 3))
         ball = random.normal(size=(_BUBBLE_SAMPLES, 3))
-        ball *= radius * random.uniform(size=(_BUBBLE_SAMPLES, 1)) ** (1 / 3) / np.linalg.norm(ball, axis=1, keepdims=True)
+        ball *= radius / np.linalg.norm(ball, axis=1, keepdims=True)
+        ball *= random.uniform(size=(_BUBBLE_SAMPLES, 1)) ** (1 / 3)
         _, _, kinds = twin.move_matter(0, (tries[:, None] + ball).reshape(-1, 3))
         silicon = (kinds[:, 2] >= 0).reshape(_BUBBLE_TRIES, -1).mean(axis=1)
-        return tries[int(silicon.argmin())]
+        return np.asarray(tries[int(silicon.argmin())])
 
     return twin.cached("bubble", find)
 
@@ -220,9 +222,8 @@ def render_block(twin: ElectrodeTwin, number: int, block: Block) -> Volumes:
     motion, affine = step.matter.motion, step.drift.affine
     first = start - halo - 0.5 + 0.5 / over
     fill_block(twin.cells, motion, look, affine, first, 1.0 / over, *object_)
-    grey = image_block(
-        object_[0], tuple(part.start for part in block), settings, seed=mix_seed(settings.seed, 1000 + number), collector_um=face
-    )
+    seed = mix_seed(settings.seed, 1000 + number)
+    grey = image_block(object_[0], tuple(part.start for part in block), settings, seed=seed, collector_um=face)
     inner = tuple(slice(halo, halo + n) for n in shape)
     phases, labels = object_[1][inner], object_[2][inner]
     if over > 1:

@@ -46,7 +46,7 @@ def collector_face(y_um: float, x_um: float, seed: int) -> float:
     """How far the collector's face lies beyond its mean, micrometres: two smooth scales, mean 0, sd 0.15 um."""
     wide = value_noise(0.0, y_um, x_um, _FACE_WAVES_UM[0], seed)
     fine = value_noise(0.0, y_um, x_um, _FACE_WAVES_UM[1], seed + 1)
-    return (0.8 * wide + 0.6 * fine) * (_FACE_SD_UM / VALUE_NOISE_SD)
+    return float((0.8 * wide + 0.6 * fine) * (_FACE_SD_UM / VALUE_NOISE_SD))
 
 
 @compiled(error_model="numpy")

@@ -54,7 +54,7 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     ParticleTruth
         In the order of labels. Centroids are good to about 0.01 micrometre: sums over a lattice of some 1000 points.
     """
-    from voltome.twin.matter_loops import lattice_grains
+    from voltome.twin.grain_loops import lattice_grains
 
     cells, structure, voxel = twin.cells, twin.structure, twin.voxel_um
     held = np.flatnonzero(structure.labels > 0)
@@ -73,7 +73,9 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     reacted = step.matter.reacted[held]
     through = step.matter.motion.core_gauge[kinds[:, 2]] < 0  # grains that react all through
     content = np.where(
-        through, twin.settings.lithiation.composition * reacted[owner], np.where(gauges > step.matter.front[held][owner], np.inf, 0.0)
+        through,
+        twin.settings.lithiation.composition * reacted[owner],
+        np.where(gauges > step.matter.front[held][owner], np.inf, 0.0),
     )
     unreacted = content < CONTRAST_COMPOSITION
     inside = ((start > -0.5) & (start < np.asarray(twin.settings.shape) - 0.5)).all(axis=1)
@@ -110,9 +112,7 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     return ParticleTruth(labels, chosen, {name: values[shown] for name, values in columns.items()})
 
 
-def _fit_affine(
-    offsets: Floats, arrived: Floats, middle: Floats, owner: NDArray[np.int64], weights: Floats
-) -> Floats:
+def _fit_affine(offsets: Floats, arrived: Floats, middle: Floats, owner: NDArray[np.int64], weights: Floats) -> Floats:
     """Least-squares Phi (P, 4, 4) of each particle about its middle."""
     count = len(middle)
     total = np.bincount(owner, weights, count)
@@ -259,7 +259,7 @@ def measure_slab(twin: ElectrodeTwin, number: int) -> float:
 
 def measure_silicon(twin: ElectrodeTwin, number: int) -> float:
     """Volume of all silicon at a step, cubic micrometres: det F summed over its matter, to about 1e-3."""
-    from voltome.twin.matter_loops import lattice_grains
+    from voltome.twin.grain_loops import lattice_grains
 
     structure = twin.structure
     held = np.flatnonzero(structure.labels > 0)
