@@ -13,7 +13,7 @@ from voltome.cli import app, main
 
 HEAVY = {
     "h5py", "imagecodecs", "jinja2", "matplotlib", "meshio", "numba", "numpy", "pandas", "scipy", "tifffile", "torch",
-    "pydantic", "xarray", "yaml", "zarr",
+    "xarray", "yaml", "zarr",
 }  # fmt: skip
 COMMANDS = (
     "correlate", "compose", "noise", "deform", "residual", "strain", "simulate", "truth", "convert", "info",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from voltome.errors import InputError, ResourceError
-from voltome.io import staged_directory, staged_file
+from voltome.io import staged_directory, staged_file, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -174,3 +175,11 @@ def test_the_folder_one_stands_in_is_no_output(tmp_path, monkeypatch, name) -> N
     with pytest.raises(InputError, match="folder of its own"), staged_directory(name):
         pass
     assert not list((tmp_path / "here").iterdir())
+
+
+def test_threads_that_need_the_same_new_folder_share_it(tmp_path):
+    for turn in range(20):
+        paths = [tmp_path / str(turn) / "deep" / f"{number}.txt" for number in range(8)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(lambda path: write_text(path, path.name), paths))
+        assert names(tmp_path / str(turn) / "deep") == [path.name for path in paths]

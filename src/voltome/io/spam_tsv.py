@@ -165,7 +165,7 @@ def _diagonal(sd: FloatArray) -> NDArray[np.float32]:
 def _split_table(path: Path, wanted: tuple[str, ...]) -> tuple[list[str], list[tuple[int, str]]]:
     """Names of the columns, and the rows with their line numbers."""
     if not path.is_file():
-        raise InputError(f"{path} {'is not a file' if path.exists() else 'does not exist'}: give a .tsv of SPAM's or voltome's")
+        raise InputError(f"{path} {'is not a file' if path.exists() else 'does not exist'}: give a .tsv with nodes")
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

@@ -167,12 +167,14 @@ def _made_parents(path: Path) -> Iterator[None]:
     for parent in reversed(path.parents):
         if parent.is_dir():
             continue
-        if os.path.lexists(parent):
-            raise InputError(f"{path} cannot be written because {parent} is a file: give another folder")
         try:
             parent.mkdir()
-        except OSError:
+        except OSError as error:
+            if parent.is_dir():  # another thread was faster
+                continue
             _remove_empty(made)
+            if os.path.lexists(parent):
+                raise InputError(f"{path} cannot be written because {parent} is a file: give another folder") from error
             raise
         made.append(parent)
     try:

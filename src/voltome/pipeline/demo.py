@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +15,16 @@ from voltome.pipeline.progress import OnProgress
 from voltome.pipeline.simulate import build_twin, estimate_bytes, write_experiment
 from voltome.pipeline.truth import find_truth
 
+if TYPE_CHECKING:
+    from voltome.twin.experiment import ElectrodeTwin
+
 EXPERIMENT = "experiment"
 """Folder of the simulated experiment, beside the results."""
 
-_NODE_SPACING_VOX = 8
+MASK = "electrode.tif"
+"""Which voxels of the first scan are electrode, as a segmentation would give it: where the correlation looks."""
+
+_NODE_SPACING_VOX = 6
 _HALF_WINDOW_VOX = 10  # 4 micrometres, about a particle
 
 
@@ -61,16 +67,18 @@ def run_demo(
     first, last = (f"{EXPERIMENT}/volumes/{settings.steps[number].name}.zarr" for number in (0, charged))
     with ExitStack() as stack:
         folder = stack.enter_context(
-            io.staged_directory(out, overwrite=overwrite, replaces=(*RESULT_NAMES, EXPERIMENT))
+            io.staged_directory(out, overwrite=overwrite, replaces=(*RESULT_NAMES, EXPERIMENT, MASK))
         )
         io.check_free_space(out, estimate_bytes(settings))
         twin = build_twin(settings, on_progress=on_progress)
         write_experiment(folder / EXPERIMENT, twin, threads=threads, on_progress=on_progress)
         reference, deformed = (stack.enter_context(io.open_volume(folder / name)) for name in (first, last))
+        mask = find_electrode(twin)
+        io.write_volume(folder / MASK, mask, voxel_size_m=settings.voxel_size_m)
         options = CorrelateOptions(
             first, last, out, node_spacing_vox=_NODE_SPACING_VOX, half_window_vox=_HALF_WINDOW_VOX, threads=threads
         )
-        result = correlate_volumes(reference, deformed, options, on_progress=on_progress)
+        result = correlate_volumes(reference, deformed, options, mask=mask, on_progress=on_progress)
         field = result.correlation.field
         true = find_truth(
             twin,
@@ -81,7 +89,7 @@ def run_demo(
             on_progress=on_progress,
         ).with_values(grid_shape=field.grid_shape)
         true_strain = dvc.compute_strain(true, measure=options.strain_measure, gradient=options.strain_gradient)
-        parameters = {"node_spacing_vox": _NODE_SPACING_VOX, "half_window_vox": _HALF_WINDOW_VOX, "demo": True}
+        parameters = {"node_spacing_vox": _NODE_SPACING_VOX, "half_window_vox": _HALF_WINDOW_VOX, "mask": MASK}
         return write_results(
             folder,
             result,
@@ -92,6 +100,27 @@ def run_demo(
             threads=threads,
             on_progress=on_progress,
         )
+
+
+def find_electrode(twin: ElectrodeTwin) -> NDArray[np.uint8]:
+    """Voxels of the first scan whose centres lie in the electrode.
+
+    Parameters
+    ----------
+    twin : ElectrodeTwin
+
+    Returns
+    -------
+    (nz, ny, nx) uint8
+        1 between collector and separator, 0 elsewhere.
+    """
+    shape = twin.settings.shape
+    out = np.empty(shape, dtype=np.uint8)
+    for z in range(shape[0]):
+        plane = np.stack(np.meshgrid([z], *map(np.arange, shape[1:]), indexing="ij"), axis=-1).reshape(-1, 3)
+        matter = twin.find_matter(0, plane.astype(np.float64))
+        out[z] = twin.in_electrode(matter).reshape(shape[1:])
+    return out
 
 
 def compare_with_truth(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         make_sine_motion,
         make_smooth_motion,
     )
-    from voltome.twin.pairs import SpecklePair, demo_pair, make_speckle_pair
+    from voltome.twin.pairs import SpecklePair, make_speckle_pair
     from voltome.twin.particles import ParticlePair, make_particle_pair
     from voltome.twin.texture import SpeckleTexture
     from voltome.twin.virtual import deform_image
@@ -31,7 +31,6 @@ _HOMES = {
     "SpeckleTexture": "texture",
     "best_affine": "windows",
     "deform_image": "virtual",
-    "demo_pair": "pairs",
     "make_affine_motion": "motion",
     "make_band_motion": "motion",
     "make_jump_motion": "motion",
@@ -50,7 +49,6 @@ __all__ = [
     "SpeckleTexture",
     "best_affine",
     "deform_image",
-    "demo_pair",
     "make_affine_motion",
     "make_band_motion",
     "make_jump_motion",

@@ -222,9 +222,12 @@ def measure_grains(cells: Cells, inertia: Floats) -> None:
 
 @compiled()
 def lattice_grains(
-    cells: Cells, held: NDArray[np.int64], spacing: Floats, first: NDArray[np.int64], points: Floats, gauges: Floats
-) -> None:
+    cells: Cells, held: NDArray[np.int64], reach: Floats, spacing: Floats, first: NDArray[np.int64], points: Floats,
+    gauges: Floats,
+) -> None:  # fmt: skip
     """Lattice points in the silicon of each particle, `spacing` (P,) apart, with their grain's gauge.
+
+    reach (P,) is how far the particle's corners are from its centre.
 
     Particle n has rows first[n] ... first[n + 1] - 1; counts only where `points` is empty.
     """
@@ -233,15 +236,11 @@ def lattice_grains(
         cell = held[n]
         c = cells.centres_um
         start, stop = cells.body_first[cell], cells.body_first[cell + 1]
-        reach = 0
-        for axis in range(3):
-            for sign in (-1.0, 1.0):
-                e = (sign if axis == 0 else 0.0, sign if axis == 1 else 0.0, sign if axis == 2 else 0.0)
-                reach = max(reach, int(2.0 / (gauge(cells.body_planes, start, stop, e)[0] * spacing[n])) + 1)
+        count = int(reach[n] / spacing[n]) + 1
         first[n] = total
-        for i in range(-reach, reach + 1):
-            for j in range(-reach, reach + 1):
-                for k in range(-reach, reach + 1):
+        for i in range(-count, count):
+            for j in range(-count, count):
+                for k in range(-count, count):
                     y = ((i + 0.5) * spacing[n], (j + 0.5) * spacing[n], (k + 0.5) * spacing[n])
                     if gauge(cells.body_planes, start, stop, y)[0] >= 1.0:
                         continue

@@ -35,7 +35,7 @@ LITHIUM_VOLUME = 14.99 / 20.02
 """Volume of a lithium atom in LixSi over that of a silicon atom in silicon."""
 
 _SAMPLES = 400
-_SLACK = 0.985  # of the room that a particle has in its cell
+_SLACK = 0.962  # of the room that a particle has in its cell
 _MOST_CORE = 0.995
 _LEAST_STRETCH = 0.3  # of det F in a shell or a gap: below it cores and particles give way
 _RAYS = 1000
@@ -110,6 +110,8 @@ class Lithiation:
         random = np.random.default_rng((settings.seed, 22))
         turn = random.normal(size=(len(self.held), 3))
         turn /= np.linalg.norm(turn, axis=1, keepdims=True)
+        distance = np.linalg.norm(bodies[1], axis=1)
+        self.reach_um = np.array([distance[bodies[0][n] : bodies[0][n + 1]].max() for n in self.held])
         self.grain_cells = np.repeat(np.arange(len(desire)), np.diff(cells.grain_first))
         self.grain_corners = _list_corners(cells.grain_planes, cells.grain_plane_first)
         self.face_points = _spread_on_faces(cells, settings.seed, *self.grain_corners)
@@ -151,7 +153,7 @@ class Lithiation:
     def _scale(self, turned: Floats, swollen: Floats, own: Floats, free: Floats) -> Floats:
         """M of each particle that is to grow to `swollen` where its cell grows to `own`.
 
-        free 1: as evenly in all directions as the room in its cell allows; 0: in the cell's own proportions.
+        free 1: turned, and as evenly in all directions as the room in its cell allows; 0: as its cell does.
         """
         even = np.cbrt(swollen / own)
         across = even + free * (np.clip(np.cbrt(swollen), 1.0, self.most_scale) - even)
@@ -159,21 +161,28 @@ class Lithiation:
         across = np.sqrt(swollen / (own * along))
         stretch = np.zeros((len(swollen), 3, 3))
         stretch[:, 0, 0], stretch[:, 1, 1], stretch[:, 2, 2] = along, across, across
-        return np.asarray(turned @ stretch)
+        turn = np.eye(3) + free[:, None, None] * (turned - np.eye(3))
+        return np.asarray(turn @ stretch)
 
-    def _fit_scale(self, turned: Floats, swollen: Floats, own: Floats) -> tuple[Floats, Floats]:
-        """M of each particle and how free it is: as even as the gap allows without folding."""
+    def _fit_scale(self, carrier: Carrier, turned: Floats, swollen: Floats) -> Floats:
+        """M of each particle that is to grow to `swollen`: as even as its gap allows without folding."""
         free = np.ones(len(swollen))
         least = np.empty(len(swollen))
-        for _ in range(int(1 / _SOFTER) + 1):
-            scale = self._scale(turned, swollen, own, free)
+        own = self._stretch(carrier, turned)
+        while True:
+            for _ in range(3):
+                scale = self._scale(turned, swollen, own, free)
+                own *= self._stretch(carrier, scale) / swollen
             flat = np.ascontiguousarray(scale.reshape(-1, 9))
             check_gaps(self.cells, self.held, flat, *self.gap_corners, least)
             tight = (least < _LEAST_STRETCH) & (free > 0)
             if not tight.any():
                 break
             free[tight] = np.maximum(free[tight] - _SOFTER, 0.0)
-        return scale, free
+        for _ in range(4):
+            own *= self._stretch(carrier, scale) / swollen
+            scale = self._scale(turned, swollen, own, free)
+        return scale
 
     def solve(self, carrier: Carrier, fraction: float, progress: float) -> tuple[Floats, Floats]:
         """Reacted fraction of each particle, (N,), and its scale M against the carrier, (N, 3, 3).
@@ -198,14 +207,10 @@ class Lithiation:
         """
         turned = self._turned(progress)
         volumes = self.structure.volumes_um3[self.held]
-        own = self._stretch(carrier, turned)
-        limit = np.minimum((own * self.most_scale**3 * _SLACK - 1.0) / self.swelling, 0.97)
+        largest = self._stretch(carrier, turned * self.most_scale[:, None, None])
+        limit = np.minimum((largest * _SLACK - 1.0) / self.swelling, 0.97)
         reacted = self._share_out(fraction, np.maximum(limit, 0.0), volumes)
-        swollen = 1.0 + self.swelling * reacted
-        scale, free = self._fit_scale(turned, swollen, own)
-        for _ in range(4):
-            own *= self._stretch(carrier, scale) / swollen
-            scale = self._scale(turned, swollen, own, free)
+        scale = self._fit_scale(carrier, turned, 1.0 + self.swelling * reacted)
         all_reacted, all_scale = np.zeros(len(self.desire)), np.tile(np.eye(3), (len(self.desire), 1, 1))
         all_reacted[self.held], all_scale[self.held] = reacted, scale
         return all_reacted, all_scale

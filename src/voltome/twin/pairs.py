@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from voltome.errors import InputError
 from voltome.grid import Block, Shape3
-from voltome.twin.motion import AnalyticMotion, make_smooth_motion
+from voltome.twin.motion import AnalyticMotion
 from voltome.twin.texture import SpeckleTexture
 
 Volume = NDArray[np.float32]
@@ -156,35 +156,3 @@ def make_speckle_pair(
             sd = noise * float(volume.std(dtype=np.float64))
             volume += make_noise(size, sd, noise_correlation_vox, (seed, number))
     return SpecklePair(reference, deformed, field, size)
-
-
-def demo_pair(*, seed: int = 1, threads: int | None = None) -> SpecklePair:
-    """The demo: an electrode-like volume that swells axially by 5 % at its foot to 20 % at its top.
-
-    Parameters
-    ----------
-    seed : int
-    threads : int, optional
-        Default: one per processor.
-
-    Returns
-    -------
-    SpecklePair
-        160 x 120 x 140 voxels, 5 % noise; the swelling varies smoothly from place to place as well.
-
-    Raises
-    ------
-    InputError
-        Never for a whole number as seed.
-    """
-    shape = (160, 120, 140)
-    height = shape[0]
-    # strain 0.125 - 0.075 cos(pi z / height); 10 voxels down, so that foot and top both stay in view
-    swelling = AnalyticMotion(
-        np.array([-10.0, 0.0, 0.0]),
-        np.diag([0.125, 0.0, 0.0]),
-        np.array([[-0.075 * height / np.pi, 0, 0, np.pi / height, 0, 0, 0]]),
-    )
-    motion = swelling + make_smooth_motion(shape, strain=0.02, seed=seed)
-    texture = SpeckleTexture(seed, widths_vox=(1.7, 3.0, 5.5), sharpness=1.2)
-    return make_speckle_pair(shape, motion, seed=seed, noise=0.05, texture=texture, threads=threads)

@@ -11,7 +11,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-GROWTH_ROOM = 1.14
+GROWTH_ROOM = 1.15
 """A particle may grow by this factor in every direction before it leaves the piece of matter that carries it."""
 
 

@@ -54,17 +54,8 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     ParticleTruth
         In the order of labels. Centroids are good to about 0.01 micrometre: sums over a lattice of some 1000 points.
     """
-    from voltome.twin.grain_loops import lattice_grains
-
-    cells, structure, voxel = twin.cells, twin.structure, twin.voxel_um
-    held = np.flatnonzero(structure.labels > 0)
-    held = held[np.argsort(structure.labels[held])]
-    spacing = np.cbrt(structure.volumes_um3[held] / _POINTS)
-    first = np.zeros(len(held) + 1, dtype=np.int64)
-    empty = np.empty((0, 3))
-    lattice_grains(cells, held, spacing, first, empty, np.empty(0))
-    points, gauges = np.empty((int(first[-1]), 3)), np.empty(int(first[-1]))
-    lattice_grains(cells, held, spacing, first, points, gauges)
+    structure, voxel = twin.structure, twin.voxel_um
+    held, first, points, gauges = _lay_lattice(twin)
     owner = np.repeat(np.arange(len(held)), np.diff(first))
     step = twin.step(number)
     arrived, gradients, kinds = twin.move_matter(number, points)
@@ -110,6 +101,25 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     chosen = DeformationField.from_phi(field.positions_vox[shown], field.phi[shown])
     labels = structure.labels[held][shown].astype(np.int64)
     return ParticleTruth(labels, chosen, {name: values[shown] for name, values in columns.items()})
+
+
+def _lay_lattice(twin: ElectrodeTwin) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]:
+    """Cells with a particle in the order of labels, first rows, lattice points of their silicon, and grains' gauges."""
+
+    def lay() -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]:
+        from voltome.twin.grain_loops import lattice_grains
+
+        structure, held, reach = twin.structure, twin.lithiation.held, twin.lithiation.reach_um
+        order = np.argsort(structure.labels[held])
+        held, reach = held[order], reach[order]
+        spacing = np.cbrt(structure.volumes_um3[held] / _POINTS)
+        first = np.zeros(len(held) + 1, dtype=np.int64)
+        lattice_grains(twin.cells, held, reach, spacing, first, np.empty((0, 3)), np.empty(0))
+        points, gauges = np.empty((int(first[-1]), 3)), np.empty(int(first[-1]))
+        lattice_grains(twin.cells, held, reach, spacing, first, points, gauges)
+        return held, first, points, gauges
+
+    return twin.cached("lattice", lay)
 
 
 def _fit_affine(offsets: Floats, arrived: Floats, middle: Floats, owner: NDArray[np.int64], weights: Floats) -> Floats:
@@ -258,17 +268,9 @@ def measure_slab(twin: ElectrodeTwin, number: int) -> float:
 
 
 def measure_silicon(twin: ElectrodeTwin, number: int) -> float:
-    """Volume of all silicon at a step, cubic micrometres: det F summed over its matter, to about 1e-3."""
-    from voltome.twin.grain_loops import lattice_grains
-
-    structure = twin.structure
-    held = np.flatnonzero(structure.labels > 0)
-    spacing = np.cbrt(structure.volumes_um3[held] / _POINTS)
-    first = np.zeros(len(held) + 1, dtype=np.int64)
-    lattice_grains(twin.cells, held, spacing, first, np.empty((0, 3)), np.empty(0))
-    points, gauges = np.empty((int(first[-1]), 3)), np.empty(int(first[-1]))
-    lattice_grains(twin.cells, held, spacing, first, points, gauges)
+    """Volume of all silicon at a step, cubic micrometres: det F summed over its matter, to about 3e-3."""
+    held, first, points, _ = _lay_lattice(twin)
     _, gradients, _ = twin.move_matter(number, points)
     stretch = np.linalg.det(gradients) / float(np.linalg.det(twin.step(number).drift.linear))
     mean = np.add.reduceat(stretch, first[:-1]) / np.diff(first)
-    return float((mean * structure.volumes_um3[held]).sum())
+    return float((mean * twin.structure.volumes_um3[held]).sum())
