@@ -38,7 +38,9 @@ def test_gradient_is_the_derivative_of_the_motion(tiny: ElectrodeTwin, number: i
     step = 1e-6
     for axis in range(3):
         shift = step * np.eye(3)[axis]
-        slopes[:, :, axis] = (move(tiny, number, points + shift)[0] - move(tiny, number, points - shift)[0]) / (2 * step)
+        slopes[:, :, axis] = (move(tiny, number, points + shift)[0] - move(tiny, number, points - shift)[0]) / (
+            2 * step
+        )
     error = np.abs(slopes - gradients).max(axis=(1, 2))
     # F jumps where a ray leaves one face of a grain for the next: a few differences of 2e-6 um straddle a jump
     assert np.quantile(error, 0.999) < 1e-5

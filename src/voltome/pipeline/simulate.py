@@ -28,7 +28,7 @@ FOLDER_NAMES = (TWIN_FILE, "study.yaml", "cycler.csv", "volumes", "truth")
 
 _NODE_SPACING_M = 1.75e-6  # the paper's finest
 _MEMORY_BYTES = 3 * 2**29  # of all blocks that are rendered at a time
-_BLOCK_BYTES = 2**28  # of one: the larger, the less is rendered twice; the smaller, the sooner Ctrl-C is heeded
+_BLOCK_BYTES = 2**29  # of one: the larger, the less is rendered twice; the smaller, the sooner Ctrl-C is heeded
 _LEAST_SIDE = 32
 _KINDS: dict[str, Any] = {"grey": np.uint16, "phases": np.uint8, "labels": np.uint32}
 _ZARR_SHARE = {"grey": 1.2, "phases": 0.4, "labels": 0.15}  # pyramid and compression, of the bytes as they are
@@ -392,24 +392,22 @@ def cut_blocks(shape: Shape3, fits: Callable[[Shape3], bool], *, at_least: int =
     Returns
     -------
     list of Block
-        They do not overlap and fill the volume.
+        They do not overlap and fill the volume. They may be four times as long along x, as the file is.
 
     Examples
     --------
-    >>> len(cut_blocks((128, 64, 64), lambda block: block[0] * block[1] * block[2] <= 2**16))
-    8
+    >>> [block[0].stop for block in cut_blocks((100, 64, 64), lambda block: block[0] * block[1] * block[2] <= 2**18)]
+    [50, 100]
     """
-    cuts = [1, 1, 1]
+    size = list(shape)
 
-    def side(axis: int) -> int:
-        return -(-shape[axis] // cuts[axis])
+    def enough() -> bool:
+        return math.prod(-(-n // s) for n, s in zip(shape, size, strict=True)) >= at_least
 
-    while math.prod(cuts) < at_least or not fits((side(0), side(1), side(2))):
-        longest = max(range(3), key=side)
-        if side(longest) <= _LEAST_SIDE:
+    while not (enough() and fits((size[0], size[1], size[2]))):
+        longest = max(range(3), key=lambda axis: size[axis] / (1, 1, 4)[axis])
+        if size[longest] <= _LEAST_SIDE:
             break
-        cuts[longest] *= 2
-    edges = [range(0, n, -(-n // parts)) for n, parts in zip(shape, cuts, strict=True)]
-    corners = itertools.product(*edges)
-    sides = [side(axis) for axis in range(3)]
-    return [make_block(corner, np.minimum(np.add(corner, sides), shape)) for corner in corners]
+        size[longest] = -(-size[longest] // 2)
+    corners = itertools.product(*(range(0, n, s) for n, s in zip(shape, size, strict=True)))
+    return [make_block(corner, np.minimum(np.add(corner, size), shape)) for corner in corners]

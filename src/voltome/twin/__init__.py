@@ -1,4 +1,4 @@
-"""The digital twin: synthetic volumes whose motion is known exactly.
+"""The digital twin: an electrode filmed while it charges, and simpler volumes, whose truth is known exactly.
 
 It imports no kernel: truth stays independent of what it judges.
 """
@@ -9,6 +9,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from voltome.twin.cell import simulate_cell, split_charge
+    from voltome.twin.configuration import TwinSettings, make_settings
+    from voltome.twin.experiment import ElectrodeTwin
+    from voltome.twin.ledger import balance_steps
     from voltome.twin.motion import (
         AnalyticMotion,
         make_affine_motion,
@@ -20,43 +24,77 @@ if TYPE_CHECKING:
     )
     from voltome.twin.pairs import SpecklePair, make_speckle_pair
     from voltome.twin.particles import ParticlePair, make_particle_pair
+    from voltome.twin.phases import PHASES
+    from voltome.twin.render import render_block
+    from voltome.twin.setting_mapping import dump_settings, make_schema, parse_settings
     from voltome.twin.texture import SpeckleTexture
+    from voltome.twin.truths import find_particles, list_events, map_thickness, measure_steps
     from voltome.twin.virtual import deform_image
     from voltome.twin.windows import best_affine, true_field
 
 _HOMES = {
     "AnalyticMotion": "motion",
+    "ElectrodeTwin": "experiment",
+    "PHASES": "phases",
     "ParticlePair": "particles",
     "SpecklePair": "pairs",
     "SpeckleTexture": "texture",
+    "TwinSettings": "configuration",
+    "balance_steps": "ledger",
     "best_affine": "windows",
     "deform_image": "virtual",
+    "dump_settings": "setting_mapping",
+    "find_particles": "truths",
+    "list_events": "truths",
     "make_affine_motion": "motion",
     "make_band_motion": "motion",
     "make_jump_motion": "motion",
     "make_particle_pair": "particles",
     "make_rigid_motion": "motion",
+    "make_schema": "setting_mapping",
+    "make_settings": "configuration",
     "make_sine_motion": "motion",
     "make_smooth_motion": "motion",
     "make_speckle_pair": "pairs",
+    "map_thickness": "truths",
+    "measure_steps": "truths",
+    "parse_settings": "setting_mapping",
+    "render_block": "render",
+    "simulate_cell": "cell",
+    "split_charge": "cell",
     "true_field": "windows",
 }
 
 __all__ = [
+    "PHASES",
     "AnalyticMotion",
+    "ElectrodeTwin",
     "ParticlePair",
     "SpecklePair",
     "SpeckleTexture",
+    "TwinSettings",
+    "balance_steps",
     "best_affine",
     "deform_image",
+    "dump_settings",
+    "find_particles",
+    "list_events",
     "make_affine_motion",
     "make_band_motion",
     "make_jump_motion",
     "make_particle_pair",
     "make_rigid_motion",
+    "make_schema",
+    "make_settings",
     "make_sine_motion",
     "make_smooth_motion",
     "make_speckle_pair",
+    "map_thickness",
+    "measure_steps",
+    "parse_settings",
+    "render_block",
+    "simulate_cell",
+    "split_charge",
     "true_field",
 ]
 

@@ -87,20 +87,23 @@ def binder_distance(cells: Cells, cell: int, z: float, y: float, x: float, seed:
 
 
 @compiled()
+def lithium_ramp(kappa: float, width: float) -> tuple[float, float]:
+    """Middle and width of the ramp of lithium content over the gauge that holds as much as a step at kappa."""
+    width = min(width, 1.9 * (1.0 - kappa), 1.9 * kappa)
+    # a front that lies anywhere in the ramp leaves middle^3 + middle width^2 / 4 on average
+    return kappa - width * width / (12.0 * kappa), width
+
+
+@compiled()
 def lithium_content(look: Look, cell: int, value: float) -> float:
-    """x in LixSi at a gauge of a grain: a ramp about the front, which holds the same lithium as a step at the front."""
-    width = look.front_width
+    """x in LixSi at a gauge of a grain."""
     kappa = look.front[cell]
     if kappa > 0.9999:
         return 0.0
-    if width > 0.0:
-        width = min(width, 1.9 * (1.0 - kappa), 1.9 * kappa)
+    middle, width = lithium_ramp(kappa, look.front_width)
     if width < 1e-6:
         return float(look.composition) if value > kappa else 0.0
-    # mean of gauge^3 over the ramp: k^3 + k w^2 / 4; the ramp's middle k makes it kappa^3
-    middle = kappa - width * width / (12.0 * kappa)
-    share = (value - middle) / width + 0.5
-    return float(look.composition * min(max(share, 0.0), 1.0))
+    return float(look.composition * min(max((value - middle) / width + 0.5, 0.0), 1.0))
 
 
 @compiled()

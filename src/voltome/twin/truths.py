@@ -66,7 +66,7 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     content = np.where(
         through,
         twin.settings.lithiation.composition * reacted[owner],
-        np.where(gauges > step.matter.front[held][owner], np.inf, 0.0),
+        np.where(gauges > _find_visible_front(twin, number)[held][owner], np.inf, 0.0),
     )
     unreacted = content < CONTRAST_COMPOSITION
     inside = ((start > -0.5) & (start < np.asarray(twin.settings.shape) - 0.5)).all(axis=1)
@@ -101,6 +101,17 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
     chosen = DeformationField.from_phi(field.positions_vox[shown], field.phi[shown])
     labels = structure.labels[held][shown].astype(np.int64)
     return ParticleTruth(labels, chosen, {name: values[shown] for name, values in columns.items()})
+
+
+def _find_visible_front(twin: ElectrodeTwin, number: int) -> Floats:
+    """Gauge of each cell's grains at which silicon loses its contrast, (N,): where x is `CONTRAST_COMPOSITION`."""
+    from voltome.twin.object_loops import lithium_ramp
+
+    rules = twin.settings.lithiation
+    share = CONTRAST_COMPOSITION / rules.composition - 0.5
+    front = twin.step(number).matter.front
+    ramps = np.array([lithium_ramp(float(kappa), rules.front_width) for kappa in front])
+    return np.where(front > 0.9999, 1.0, ramps[:, 0] + share * ramps[:, 1])
 
 
 def _lay_lattice(twin: ElectrodeTwin) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats, Floats]:
