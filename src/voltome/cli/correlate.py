@@ -145,7 +145,7 @@ def correlate(
         labels=labels,
         label_dilation_vox=label_dilation,
     )
-    with show_progress(quiet=quiet, compiles=True) as on_progress:
+    with show_progress(quiet=quiet, compiles=["kernels"]) as on_progress:
         summary = correlate_pair(job, on_progress=on_progress)
     print_summary(summary, out, quiet=quiet)
 
@@ -156,9 +156,9 @@ def demo(
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
 ) -> None:
-    """Make a small synthetic pair of known truth, correlate it, and tell how far it was from the truth."""
+    """Simulate a tiny experiment, correlate its first scan with the most charged one, and tell how far off that was."""
     from voltome.pipeline.demo import run_demo
 
-    with show_progress(quiet=quiet, compiles=True) as on_progress:
+    with show_progress(quiet=quiet, compiles=["twin", "kernels"]) as on_progress:
         summary = run_demo(out, overwrite=overwrite, threads=threads, on_progress=on_progress)
     print_summary(summary, out, quiet=quiet)

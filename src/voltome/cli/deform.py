@@ -26,7 +26,7 @@ def deform(
     raw_shape = options.parse_shape(shape)
     from voltome.pipeline.deform import deform_volume
 
-    with show_progress(quiet=quiet, compiles=True) as on_progress:
+    with show_progress(quiet=quiet, compiles=["kernels"]) as on_progress:
         deform_volume(
             reference,
             phi,
@@ -57,7 +57,7 @@ def residual(
     raw_shape = options.parse_shape(shape)
     from voltome.pipeline.deform import write_residual
 
-    with show_progress(quiet=quiet, compiles=True) as on_progress:
+    with show_progress(quiet=quiet, compiles=["kernels"]) as on_progress:
         write_residual(
             reference,
             deformed,

@@ -67,7 +67,7 @@ def noise(
         dtype=dtype,
         overwrite=overwrite,
     )
-    with show_progress(quiet=quiet, compiles=True) as on_progress:
+    with show_progress(quiet=quiet, compiles=["kernels"]) as on_progress:
         summary = write_noise(job, on_progress=on_progress)
     if not quiet:
         for line in noise_lines(summary):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
     from rich.progress import Progress, Task, TaskID
 
 OnProgress = Callable[[str, int, int], None]
+Room = Literal["kernels", "twin"]
 
 _PATIENCE_S = 1.0
 
 
 @contextmanager
-def show_progress(*, quiet: bool = False, compiles: bool = False) -> Iterator[OnProgress]:
+def show_progress(*, quiet: bool = False, compiles: Sequence[Room] = ()) -> Iterator[OnProgress]:
     """Show bars on stderr while the block runs, if it takes longer than a second and somebody is watching.
 
     Parameters
     ----------
     quiet : bool
         Show nothing.
-    compiles : bool
-        The job uses kernels: say so at its first report if they have to be compiled first.
+    compiles : sequence of {"kernels", "twin"}
+        Rooms whose compiled loops the job uses: say so at its first report if one has to be compiled first.
 
     Yields
     ------
@@ -38,13 +39,13 @@ def show_progress(*, quiet: bool = False, compiles: bool = False) -> Iterator[On
         yield lambda stage, done, total: None
         return
     bars = _Bars() if sys.stderr.isatty() else None
-    announce = _announce_compiling if compiles else None
+    rooms = compiles
 
     def on_progress(stage: str, done: int, total: int) -> None:
-        nonlocal announce
-        if announce is not None:  # not earlier: a job whose input is refused compiles nothing
-            announce()
-            announce = None
+        nonlocal rooms
+        if rooms:  # not earlier: a job whose input is refused compiles nothing
+            _announce_compiling(rooms)
+            rooms = ()
         if bars is not None:
             bars.update(stage, done, total)
 
@@ -55,10 +56,10 @@ def show_progress(*, quiet: bool = False, compiles: bool = False) -> Iterator[On
             bars.close()
 
 
-def _announce_compiling() -> None:
-    from voltome import kernels
+def _announce_compiling(rooms: Sequence[Room]) -> None:
+    from voltome import kernels, twin
 
-    if kernels.needs_compiling():
+    if any({"kernels": kernels, "twin": twin}[room].needs_compiling() for room in rooms):
         typer.echo("compiling kernels (once per machine, half a minute to a minute)", err=True)
 
 

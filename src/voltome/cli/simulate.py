@@ -67,7 +67,7 @@ def simulate(
         raise InputError("--out must name a folder for the experiment (got none): give such as --out experiment")
     from voltome.pipeline.simulate import simulate_experiment
 
-    with show_progress(quiet=quiet) as on_progress:
+    with show_progress(quiet=quiet, compiles=["twin"]) as on_progress:
         summary = simulate_experiment(
             settings, out, tiff=tiff, threads=threads, overwrite=overwrite, on_progress=on_progress
         )

@@ -6,7 +6,10 @@ It imports no kernel: truth stays independent of what it judges.
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from voltome.compiled import drop_stale_cache, is_compiled
 
 if TYPE_CHECKING:
     from voltome.twin.cell import simulate_cell, split_charge
@@ -107,3 +110,19 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def needs_compiling() -> bool:
+    """Whether the largest loop has to be compiled before its first use on this machine.
+
+    Returns
+    -------
+    bool
+        True where no compiled loop is found.
+    """
+    from voltome.twin.object_loops import fill_block
+
+    return not is_compiled(fill_block)
+
+
+drop_stale_cache(Path(__file__).parent)

@@ -39,6 +39,7 @@ _SLACK = 0.962  # of the room that a particle has in its cell
 _MOST_CORE = 0.995
 _LEAST_STRETCH = 0.3  # of det F in a shell or a gap: below it cores and particles give way
 _RAYS = 1000
+_EVEN = 0.5  # between a cell's own proportions and growth that is even in all directions
 _SOFTER, _SMALLER, _LEAST_CORE = 0.125, 0.96, 0.85
 
 
@@ -166,7 +167,7 @@ class Lithiation:
 
     def _fit_scale(self, carrier: Carrier, turned: Floats, swollen: Floats) -> Floats:
         """M of each particle that is to grow to `swollen`: as even as its gap allows without folding."""
-        free = np.ones(len(swollen))
+        free = np.full(len(swollen), _EVEN)
         least = np.empty(len(swollen))
         own = self._stretch(carrier, turned)
         while True:

@@ -41,7 +41,7 @@ class ParticleTruth:
 
 
 def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
-    """Truth of each particle that shows in the field at T0.
+    """Truth of each particle, also of those in the margin around the field (`in_field` 0), which drift may bring in.
 
     Parameters
     ----------
@@ -97,10 +97,7 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
         **{f"{axis}seen": seen[:, k] for k, axis in enumerate("ZYX")},
         "in_field": np.bincount(owner, inside, len(held)) / np.bincount(owner, minlength=len(held)),
     }
-    shown = columns["in_field"] > 0
-    chosen = DeformationField.from_phi(field.positions_vox[shown], field.phi[shown])
-    labels = structure.labels[held][shown].astype(np.int64)
-    return ParticleTruth(labels, chosen, {name: values[shown] for name, values in columns.items()})
+    return ParticleTruth(structure.labels[held].astype(np.int64), field, columns)
 
 
 def _find_visible_front(twin: ElectrodeTwin, number: int) -> Floats:
