@@ -70,7 +70,7 @@ def run_demo(
             io.staged_directory(out, overwrite=overwrite, replaces=(*RESULT_NAMES, EXPERIMENT, MASK))
         )
         io.check_free_space(out, estimate_bytes(settings))
-        twin = build_twin(settings, on_progress=on_progress)
+        twin = build_twin(settings, threads=threads, on_progress=on_progress)
         write_experiment(folder / EXPERIMENT, twin, threads=threads, on_progress=on_progress)
         reference, deformed = (stack.enter_context(io.open_volume(folder / name)) for name in (first, last))
         mask = find_electrode(twin)

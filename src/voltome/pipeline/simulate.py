@@ -80,7 +80,7 @@ def simulate_experiment(
     clock = time.perf_counter()
     with io.staged_directory(out, overwrite=overwrite, replaces=FOLDER_NAMES) as folder:
         io.check_free_space(out, estimate_bytes(settings, tiff=tiff))
-        twin = build_twin(settings, on_progress=on_progress)
+        twin = build_twin(settings, threads=threads, on_progress=on_progress)
         particles = write_experiment(folder, twin, tiff=tiff, threads=threads, on_progress=on_progress)
     return {
         "steps": [step.name for step in settings.steps],
@@ -92,12 +92,15 @@ def simulate_experiment(
     }
 
 
-def build_twin(settings: TwinSettings, *, on_progress: OnProgress | None = None) -> ElectrodeTwin:
+def build_twin(
+    settings: TwinSettings, *, threads: int | None = None, on_progress: OnProgress | None = None
+) -> ElectrodeTwin:
     """Build an electrode and move it through all steps, so that what cannot be is found before the first scan.
 
     Parameters
     ----------
     settings : TwinSettings
+    threads : int, optional
     on_progress : callable, optional
         Called with stage, done, total.
 
@@ -110,6 +113,8 @@ def build_twin(settings: TwinSettings, *, on_progress: OnProgress | None = None)
     InputError
         If the cell, the electrode or its silicon cannot do what the settings want.
     """
+    from voltome import dvc
+    from voltome.dvc.workers import finish_jobs
     from voltome.twin.cell import simulate_cell
     from voltome.twin.experiment import ElectrodeTwin
 
@@ -117,9 +122,13 @@ def build_twin(settings: TwinSettings, *, on_progress: OnProgress | None = None)
     simulate_cell(settings)
     twin = ElectrodeTwin(settings)
     count()
-    for number in range(len(settings.steps)):
+
+    def move(number: int) -> None:
         twin.step(number)
         count()
+
+    with dvc.thread_pool(threads) as pool:
+        finish_jobs({pool.submit(move, number): number for number in range(len(settings.steps))})
     return twin
 
 
@@ -145,7 +154,7 @@ def write_experiment(
     Returns
     -------
     int
-        Particles that show in the field.
+        Particles, those of the margin around the field included.
 
     Raises
     ------
@@ -155,7 +164,7 @@ def write_experiment(
     suffix = ".tif" if tiff else ".zarr"
     write_twin(folder, twin)
     write_study(folder, twin.settings, suffix=suffix)
-    particles = write_truths(folder / "truth", twin, on_progress=on_progress)
+    particles = write_truths(folder / "truth", twin, threads=threads, on_progress=on_progress)
     for number in range(len(twin.settings.steps)):
         write_scan(folder, twin, number, suffix=suffix, threads=threads, on_progress=on_progress)
     return particles
@@ -241,59 +250,68 @@ def write_study(folder: Path, settings: TwinSettings, *, suffix: str) -> None:
     io.write_yaml(folder / "study.yaml", study, comments=comments, heading=heading)
 
 
-def write_truths(folder: Path, twin: ElectrodeTwin, *, on_progress: OnProgress | None) -> int:
+def write_truths(folder: Path, twin: ElectrodeTwin, *, threads: int | None, on_progress: OnProgress | None) -> int:
     """Write all that is true of an experiment and is no volume.
 
     Parameters
     ----------
     folder : Path
     twin : ElectrodeTwin
+    threads : int or None
     on_progress : callable or None
 
     Returns
     -------
     int
-        Particles that show in the field.
+        Particles, those of the margin around the field included.
 
     Raises
     ------
     ResourceError
         If a file cannot be written.
     """
-    from voltome import io
+    from voltome import dvc, io
+    from voltome.dvc.workers import finish_jobs
     from voltome.twin import truths
     from voltome.twin.ledger import balance_steps
     from voltome.twin.phases import PHASES
 
     settings = twin.settings
-    tables = {"steps": truths.measure_steps(twin), "ledger": balance_steps(twin), "events": truths.list_events(twin)}
-    for name, rows in tables.items():
-        io.write_table_tsv(folder / f"{name}.tsv", tabulate(rows))
+    tables: dict[str, list[dict[str, Any]]] = {}
+    makers = {"ledger": balance_steps, "steps": truths.measure_steps, "events": truths.list_events}
     nodes, grid_shape = regular_nodes(settings.shape, _node_spacing(settings))
     count = count_jobs("truth", len(settings.steps), on_progress)
-    for number, step in enumerate(settings.steps):
-        place = folder / step.name
+
+    def write(number: int) -> None:
+        place = folder / settings.steps[number].name
         particles = truths.find_particles(twin, number)
         field = twin.true_field(number, nodes.astype(np.float64))
         io.write_phi_tsv(place / "phi.tsv", field.with_values(grid_shape=grid_shape))
-        io.write_particle_tsv(
-            folder / step.name / "particles.tsv", particles.labels, particles.field, particles.columns
-        )
+        io.write_particle_tsv(place / "particles.tsv", particles.labels, particles.field, particles.columns)
         thickness = truths.map_thickness(twin, number)[None]
-        io.write_volume(folder / step.name / "thickness.tif", thickness, voxel_size_m=settings.voxel_size_m)
+        io.write_volume(place / "thickness.tif", thickness, voxel_size_m=settings.voxel_size_m)
         count()
+
+    def tabulate_all(name: str) -> None:
+        tables[name] = makers[name](twin)
+        io.write_table_tsv(folder / f"{name}.tsv", tabulate(tables[name]))
+
+    with dvc.thread_pool(threads) as pool:
+        jobs = {pool.submit(tabulate_all, name): name for name in makers}
+        finish_jobs(jobs | {pool.submit(write, number): f"step {number}" for number in range(len(settings.steps))})
+    particles = int(twin.structure.labels.max())
     summary = {
         "version": __version__,
         "seed": settings.seed,
         "shape": settings.shape,
         "voxel_size_m": settings.voxel_size_m,
         "phases": PHASES,
-        "particles": len(particles.labels),
+        "particles": particles,
         "steps": tables["steps"],
         "events": tables["events"],
     }
     io.write_json(folder / "summary.json", summary)
-    return len(particles.labels)
+    return particles
 
 
 def tabulate(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -65,10 +65,13 @@ class ElectrodeTwin:
         self._desire = desire_lithium(settings, self.structure)
         self._kept: dict[Hashable, Any] = {}
         self._lock = RLock()
+        self._locks: dict[Hashable, Any] = {}
 
     def cached(self, key: Hashable, make: Callable[[], T]) -> T:
         """What `make` gives, worked out once for each key; safe to ask from several threads."""
         with self._lock:
+            own = self._locks.setdefault(key, RLock())
+        with own:
             if key not in self._kept:
                 self._kept[key] = make()
             value: T = self._kept[key]

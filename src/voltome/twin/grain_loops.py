@@ -160,32 +160,33 @@ def check_gaps(
 
 
 @compiled()
-def scatter_on_faces(cells: Cells, seed: int, points: Floats, faces: NDArray[np.int64]) -> None:
-    """Fill points (G, K, 3), offsets from its centre, on the faces (G, K) of each grain in random directions."""
-    for g in range(len(points)):
+def scatter_on_faces(cells: Cells, start: int, seed: int, points: Floats, faces: NDArray[np.int64]) -> None:
+    """Fill points (G, K, 3) on the faces (G, K) of the grains from `start` on, in random directions from centres."""
+    for n in range(len(points)):
+        g = start + n
+        first, last = cells.grain_plane_first[g], cells.grain_plane_first[g + 1]
         for k in range(points.shape[1]):
             v = _draw_direction(seed, g, k)
-            size, faces[g, k] = gauge(cells.grain_planes, cells.grain_plane_first[g], cells.grain_plane_first[g + 1], v)
+            size, faces[n, k] = gauge(cells.grain_planes, first, last, v)
             for i in range(3):
-                points[g, k, i] = v[i] / size
+                points[n, k, i] = v[i] / size
 
 
 @compiled()
 def check_shells(
-    cells: Cells, motion: Motion, grains: NDArray[np.int64], first: NDArray[np.int64], points: Floats,
+    cells: Cells, motion: Motion, grains: NDArray[np.int64], start: int, first: NDArray[np.int64], points: Floats,
     faces: NDArray[np.int64], places: Floats, gradients: Floats, enough: float, least: Floats,
 ) -> None:  # fmt: skip
-    """Fill least (len(grains),) with the smallest det F on rays through the shells of some grains.
+    """Lower least (len(grains),) to the smallest det F on rays through the shells of some grains.
 
-    Rows first[g] ... of `points` lie on the faces `faces` of grain g and arrive at `places` with F `gradients`. Both
-    ends and the middle of each ray are looked at, until det F falls below `enough`.
+    Rows first[g - start] ... of `points` lie on the faces `faces` of grain g and arrive at `places` with F `gradients`.
+    Both ends and the middle of each ray are looked at, until det F falls below `enough`.
     """
     for n in range(len(grains)):
         g = grains[n]
-        least[n] = np.inf
         kappa = motion.core_gauge[g]
         core = load(motion.core, g)
-        for k in range(first[g], first[g + 1]):
+        for k in range(first[g - start], first[g - start + 1]):
             edge = (points[k, 0], points[k, 1], points[k, 2])
             t = (
                 places[k, 0] - motion.core_at_um[g, 0],

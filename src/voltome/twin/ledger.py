@@ -45,6 +45,9 @@ def balance_steps(twin: ElectrodeTwin) -> list[dict[str, Any]]:
     swelling = composition * LITHIUM_VOLUME
     rows: list[dict[str, Any]] = []
     for number, step in enumerate(settings.steps):
+        if step.repeat:  # the same matter
+            rows.append({**rows[-1], "step": step.name})
+            continue
         matter = twin.step(number).matter
         reacted = float((matter.reacted * volumes).sum())
         electrode = measure_slab(twin, number) * 1e-18

@@ -8,6 +8,7 @@ other.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +31,17 @@ from voltome.twin.microstructure import Microstructure
 from voltome.twin.motion import make_rigid_motion
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 LITHIUM_VOLUME = 14.99 / 20.02
 """Volume of a lithium atom in LixSi over that of a silicon atom in silicon."""
 
-_SAMPLES = 400
+_SAMPLES = 250
 _SLACK = 0.962  # of the room that a particle has in its cell
 _MOST_CORE = 0.995
 _LEAST_STRETCH = 0.3  # of det F in a shell or a gap: below it cores and particles give way
-_RAYS = 1000
+_RAYS = 600
+_BATCH = 1000  # grains that are fitted at a time: their rays take 150 MB
 _EVEN = 0.5  # between a cell's own proportions and growth that is even in all directions
 _SOFTER, _SMALLER, _LEAST_CORE = 0.125, 0.96, 0.85
 
@@ -115,7 +118,6 @@ class Lithiation:
         self.reach_um = np.array([distance[bodies[0][n] : bodies[0][n + 1]].max() for n in self.held])
         self.grain_cells = np.repeat(np.arange(len(desire)), np.diff(cells.grain_first))
         self.grain_corners = _list_corners(cells.grain_planes, cells.grain_plane_first)
-        self.face_points = _spread_on_faces(cells, settings.seed, *self.grain_corners)
         self.gap_corners = self._list_gap_corners(bodies[0], bodies[1])
         self.inertia = np.empty((len(self.grain_cells), 3, 3))
         measure_grains(cells, self.inertia)
@@ -124,7 +126,7 @@ class Lithiation:
         reach = room * (1.0 + 1.5 * most)  # the turn takes some of the room
         self.most_scale = np.maximum(_SLACK / reach, 1.0)
 
-    def _list_gap_corners(self, body_first: NDArray[np.int64], body: Floats) -> tuple[NDArray[np.int64], Floats]:
+    def _list_gap_corners(self, body_first: Integers, body: Floats) -> tuple[Integers, Floats]:
         """Corners of each particle's body and of its cell's, one after the other."""
         cells = self.cells
         cell_first, cell, _ = _list_corners(cells.cell_planes, cells.cell_first)
@@ -271,7 +273,10 @@ class Lithiation:
             places,
             core_gauge,
         )
-        self._fit_cores(motion, gradients)
+        if fraction > 0 or np.any(carrier.coefficients):
+            self._fit_cores(motion, gradients)
+        else:  # nothing has moved
+            motion.core[:] = motion.uncore[:] = np.eye(3).ravel()
         return StepMatter(motion, reacted, front)
 
     def _fit_outlines(self, carrier: Carrier, scale: Floats) -> tuple[Floats, Floats]:
@@ -295,29 +300,61 @@ class Lithiation:
         core, which reacts all through and moves with its particle.
         """
         chemical = motion.core_gauge.copy()
-        rigidity = np.full(len(gradients), float(self.settings.kinematics.rigidity))
-        least = np.empty(len(gradients))
-        grains = np.arange(len(gradients))
-        first, points, faces = self.face_points
-        owner = np.repeat(np.arange(len(gradients)), np.diff(first))
-        places, slopes = np.empty(points.shape), np.empty((len(points), 9))
-        start = self.cells.grain_centres_um[owner] + points
-        move_particles(self.cells, motion.carrier, motion.scale, self.grain_cells[owner], start, places, slopes)
-        while len(grains):
-            core = _move_core(gradients[grains], self.inertia[grains], rigidity[grains])
-            motion.core[grains] = core.reshape(-1, 9)
-            motion.uncore[grains] = np.linalg.inv(core).reshape(-1, 9)
-            check_shells(self.cells, motion, grains, first, points, faces, places, slopes, _LEAST_STRETCH, least)
-            grains = grains[least[: len(grains)] < _LEAST_STRETCH]
-            soft = rigidity[grains] <= 0
-            motion.core_gauge[grains[soft]] *= _SMALLER
-            lost = motion.core_gauge[grains] < _LEAST_CORE * chemical[grains]
-            motion.core_gauge[grains[lost]] = NO_CORE
-            grains = grains[~lost]
-            rigidity[grains] = np.maximum(rigidity[grains] - _SOFTER, 0.0)
+        for start in range(0, len(gradients), _BATCH):
+            batch = np.arange(start, min(start + _BATCH, len(gradients)))
+            rays = [self._trace_rays(motion, part) for part in self._face_points(batch)]
+            grains, rigidity = batch, np.full(len(batch), float(self.settings.kinematics.rigidity))
+            while len(grains):
+                core = _move_core(gradients[grains], self.inertia[grains], rigidity)
+                motion.core[grains] = core.reshape(-1, 9)
+                motion.uncore[grains] = np.linalg.inv(core).reshape(-1, 9)
+                least = np.full(len(grains), np.inf)
+                for part in rays:
+                    check_shells(self.cells, motion, grains, start, *part, _LEAST_STRETCH, least)
+                tight = least < _LEAST_STRETCH
+                grains, rigidity = grains[tight], rigidity[tight]
+                motion.core_gauge[grains[rigidity <= 0]] *= _SMALLER
+                lost = motion.core_gauge[grains] < _LEAST_CORE * chemical[grains]
+                motion.core_gauge[grains[lost]] = NO_CORE
+                grains, rigidity = grains[~lost], np.maximum(rigidity[~lost] - _SOFTER, 0.0)
+
+    def _face_points(self, grains: Integers) -> list[_FacePoints]:
+        """Points on the faces of consecutive grains: corners and what lies between, and random ones for large faces."""
+        first, corners, faces = self.grain_corners
+        rows = slice(first[grains[0]], first[grains[-1] + 1])
+        corner, face = np.repeat(corners[rows], 3, axis=0), faces[rows].ravel()
+        low = int(face.min())
+        total = np.maximum(np.bincount(face - low), 1)
+        middle = np.stack([np.bincount(face - low, corner[:, k]) for k in range(3)], axis=1) / total[:, None]
+        between = 0.4 * middle[face - low] + 0.6 * corner
+        both = np.stack([corner, between], axis=1).reshape(-1, 3)
+        starts = 6 * (first[grains[0] : grains[-1] + 2] - first[grains[0]])
+        chance, chance_faces = np.empty((len(grains), _RAYS, 3)), np.empty((len(grains), _RAYS), dtype=np.int64)
+        scatter_on_faces(self.cells, int(grains[0]), self.settings.seed, chance, chance_faces)
+        return [
+            _FacePoints(starts, both, np.repeat(face, 2)),
+            _FacePoints(_RAYS * np.arange(len(grains) + 1), chance.reshape(-1, 3), chance_faces.ravel()),
+        ]
+
+    def _trace_rays(self, motion: Motion, points: _FacePoints) -> tuple[Integers, Floats, Integers, Floats, Floats]:
+        """Points on faces with where the particle's motion takes them and F there, as `check_shells` wants them."""
+        cells = self.cells
+        owner = np.searchsorted(cells.grain_plane_first, points.faces, side="right") - 1
+        places, slopes = np.empty(points.offsets.shape), np.empty((len(points.offsets), 9))
+        start = cells.grain_centres_um[owner] + points.offsets
+        move_particles(cells, motion.carrier, motion.scale, self.grain_cells[owner], start, places, slopes)
+        return points.first, points.offsets, points.faces, places, slopes
 
 
-def _list_corners(planes: Floats, first: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
+class _FacePoints(NamedTuple):
+    """Points on the faces of some grains: first row of each grain, offsets from its centre, which face."""
+
+    first: Integers
+    offsets: Floats
+    faces: Integers
+
+
+def _list_corners(planes: Floats, first: Integers) -> tuple[Integers, Floats, Integers]:
     """First row of each polyhedron's corners, the corners, and the three planes of each."""
     corner_first = np.empty(len(first), dtype=np.int64)
     corners, faces = np.empty((0, 3)), np.empty((0, 3), dtype=np.int64)
@@ -325,28 +362,6 @@ def _list_corners(planes: Floats, first: NDArray[np.int64]) -> tuple[NDArray[np.
     corners, faces = np.empty((count, 3)), np.empty((count, 3), dtype=np.int64)
     find_corners(planes, first, corner_first, corners, faces)
     return corner_first, corners, faces
-
-
-def _spread_on_faces(
-    cells: Cells, seed: int, first: NDArray[np.int64], corners: Floats, faces: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], Floats, NDArray[np.int64]]:
-    """Points on the faces of all grains, first row of each grain, and their faces.
-
-    Corners and what lies between them and the face's middle; and random ones, for what is large.
-    """
-    count = len(first) - 1
-    item = np.repeat(np.arange(count), 3 * np.diff(first))
-    corner, face = np.repeat(corners, 3, axis=0), faces.ravel()
-    total = np.maximum(np.bincount(face), 1)
-    middle = np.stack([np.bincount(face, corner[:, k]) for k in range(3)], axis=1) / total[:, None]
-    chance, chance_faces = np.empty((count, _RAYS, 3)), np.empty((count, _RAYS), dtype=np.int64)
-    scatter_on_faces(cells, seed, chance, chance_faces)
-    points = np.concatenate([corner, 0.4 * middle[face] + 0.6 * corner, chance.reshape(-1, 3)])
-    items = np.concatenate([item, item, np.repeat(np.arange(count), _RAYS)])
-    order = np.argsort(items, kind="stable")
-    starts = np.concatenate([[0], np.cumsum(np.bincount(items, minlength=count))]).astype(np.int64)
-    all_faces = np.concatenate([face, face, chance_faces.ravel()])
-    return starts, np.ascontiguousarray(points[order]), np.ascontiguousarray(all_faces[order])
 
 
 def _move_core(gradient: Floats, inertia: Floats, rigidity: Floats) -> Floats:
