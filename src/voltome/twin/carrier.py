@@ -113,7 +113,7 @@ def _integrate(
     middle = fine[:, None, None] + 0.5 * _FINE_UM
     depth = (middle - bottom) / (top - bottom)
     strain = strain * np.clip((top - middle) / _FINE_UM + 0.5, 0.0, 1.0)
-    strain *= 1.0 + _long_waves(settings, strain, y, x)
+    strain *= 1.0 + _long_waves(settings, strain, top, y, x)
     parts = []
     for weight in (np.ones_like(depth), 2.0 * depth - 1.0):
         total = np.concatenate([np.zeros((1, *top.shape)), np.cumsum(strain * weight * _FINE_UM, axis=0)])
@@ -126,32 +126,35 @@ def _integrate(
     return parts[0], parts[1]
 
 
-def _long_waves(settings: TwinSettings, strain: Floats, y: Floats, x: Floats) -> Floats:
-    """Relative strain of long lateral waves, so strong that the thickness gets the sd that was asked for."""
+def _long_waves(settings: TwinSettings, strain: Floats, top: Floats, y: Floats, x: Floats) -> Floats:
+    """Relative strain of long lateral waves, so strong that the final thickness gets the sd that was asked for.
+
+    The roughness at T0 and what the microstructure does count; without waves the sd may already be larger.
+    """
     random = np.random.default_rng((settings.seed, 12))
     waves = _random_waves(y, x, 2.0 * settings.electrode.surface_correlation_m * 1e6, random)
-    growth = strain.sum(axis=0) * _FINE_UM
-    steps = settings.steps
-    most = max(step.thickness_m for step in steps) - settings.electrode.thickness_m
+    most = (settings.thickest_m - settings.electrode.thickness_m) * 1e6
     if most <= 0:
         return np.zeros_like(y)
-    # the roughness that is there grows with the electrode; the waves add what is missing
-    before = settings.electrode.thickness_sd_m * (1.0 + most / settings.electrode.thickness_m)
-    after = settings.kinematics.final_thickness_sd_m
-    wanted = np.sqrt(max(after**2 - before**2, 0.0)) / most
-    own = float(growth.std() / growth.mean())
-    return np.asarray(np.clip(np.sqrt(max(wanted**2 - own**2, 0.0)) * waves, -0.6, 0.6))
+    size = [n * settings.voxel_size_m * 1e6 for n in settings.shape[1:]]
+    inside = (y >= 0) & (y <= size[0]) & (x >= 0) & (x <= size[1])
+    growth = strain.sum(axis=0)
+    growth *= most / growth[inside].mean()
+    spread = np.cov((top + growth)[inside], (growth * waves)[inside])
+    wanted = (settings.kinematics.final_thickness_sd_m * 1e6) ** 2
+    root = spread[0, 1] ** 2 - spread[1, 1] * (spread[0, 0] - wanted)
+    size_of_waves = max((np.sqrt(max(root, 0.0)) - spread[0, 1]) / spread[1, 1], 0.0)
+    return np.asarray(np.clip(size_of_waves * waves, -0.6, 0.6))
 
 
 def _random_waves(y: Floats, x: Floats, length_um: float, random: np.random.Generator) -> Floats:
-    """Smooth random field of mean 0 and sd 1 over the points: waves of 0.7 to 1.6 times a length."""
+    """Smooth random field of sd 1: waves of 0.7 to 1.6 times a length."""
     field = np.zeros_like(y)
     for _ in range(16):
         angle, number = random.uniform(0, np.pi), 2 * np.pi / (length_um * random.uniform(0.7, 1.6))
         phase = random.uniform(0, 2 * np.pi)
         field += np.sin(number * (np.sin(angle) * y + np.cos(angle) * x) + phase)
-    field -= field.mean()
-    return np.asarray(field / max(float(field.std()), 1e-9))
+    return np.asarray(field / np.sqrt(8.0))
 
 
 def _lateral_fields(

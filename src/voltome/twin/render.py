@@ -17,7 +17,7 @@ from voltome.twin.texture_of_layers_loops import Fibres
 Floats = NDArray[np.float64]
 Volumes = tuple[NDArray[np.uint16], NDArray[np.uint8], NDArray[np.uint32]]
 
-_BINDER_SAMPLES = 300_000
+_BINDER_SAMPLES = 500_000
 _BUBBLE_TRIES, _BUBBLE_SAMPLES = 400, 300
 _BYTES_A_SUBVOXEL = 16  # decrement, its blurred copies, phase and label
 
@@ -88,14 +88,14 @@ def _lay_fibres(twin: ElectrodeTwin) -> Fibres:
     )
 
 
-def _sample_electrode(twin: ElectrodeTwin, count: int, stream: int) -> Floats:
-    """Points spread evenly over the electrode that the field shows at T0."""
-    random = np.random.default_rng((twin.settings.seed, stream))
-    size = np.asarray(twin.settings.shape[1:]) * twin.voxel_um
-    bottom = twin.settings.collector_m * 1e6
-    points = random.uniform((bottom, 0.0, 0.0), (twin.structure.box_um[1, 0], *size), (count, 3))
-    points[:, 1:] -= 0.5 * twin.voxel_um
-    return points[twin.in_electrode(points)]
+def _sample_electrode(twin: ElectrodeTwin) -> Floats:
+    """Points spread evenly over the electrode that the field shows at T0: a rank-1 lattice, evener than chance."""
+    size = np.array([twin.structure.box_um[1, 0], *(np.asarray(twin.settings.shape[1:]) * twin.voxel_um)])
+    low = np.array([twin.settings.collector_m * 1e6, -0.5 * twin.voxel_um, -0.5 * twin.voxel_um])
+    # powers of the real root of g^4 = g + 1: M. Roberts' generalisation of the golden ratio to three dimensions
+    steps = 1.0 / 1.2207440846057596 ** np.arange(1, 4)
+    points = low + (np.arange(_BINDER_SAMPLES)[:, None] * steps + 0.5) % 1.0 * (size - (low[0], 0.0, 0.0))
+    return np.asarray(points[twin.in_electrode(points)])
 
 
 def _binder_threshold(twin: ElectrodeTwin) -> float:
@@ -105,7 +105,7 @@ def _binder_threshold(twin: ElectrodeTwin) -> float:
         from voltome.twin.noise_loops import mix_seed
         from voltome.twin.object_loops import sample_binder
 
-        points = _sample_electrode(twin, _BINDER_SAMPLES, 43)
+        points = _sample_electrode(twin)
         distance, kinds = np.empty(len(points)), np.empty(len(points), dtype=np.int64)
         motion = twin.step(0).matter.motion
         sample_binder(twin.cells, motion, mix_seed(twin.settings.seed, 41), points, distance, kinds)

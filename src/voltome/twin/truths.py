@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.fields import DeformationField
+from voltome.fields import DeformationField, NodeStatus
 from voltome.twin.experiment import ElectrodeTwin
 from voltome.twin.microstructure import Mechanism
 from voltome.twin.phases import CONTRAST_COMPOSITION
@@ -97,7 +97,8 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
         **{f"{axis}seen": seen[:, k] for k, axis in enumerate("ZYX")},
         "in_field": np.bincount(owner, inside, len(held)) / np.bincount(owner, minlength=len(held)),
     }
-    return ParticleTruth(structure.labels[held].astype(np.int64), field, columns)
+    known = np.full(len(held), NodeStatus.CONVERGED, dtype=np.int32)
+    return ParticleTruth(structure.labels[held].astype(np.int64), field.with_values(status=known), columns)
 
 
 def _find_visible_front(twin: ElectrodeTwin, number: int) -> Floats:
