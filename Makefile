@@ -10,7 +10,7 @@ PINS := pyproject.toml constraints.txt
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-demo: .venv/core.stamp  ## correlate a small synthetic pair of known truth; writes demo-output
+demo: .venv/core.stamp  ## simulate a small experiment, correlate it, compare with its truth; writes demo-output
 	.venv/bin/voltome demo --out demo-output --overwrite
 
 setup: .venv/test.stamp  ## install what the tests need into .venv
