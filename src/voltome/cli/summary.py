@@ -85,8 +85,9 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"median rotation of the particles, degrees: {in_words(particles['medians']['rotation_deg'])}"
     for name, value in _flatten(summary.get("medians") or {}):
         yield f"median {name}: {value}"
-    for name, value in _flatten(summary.get("truth") or {}):
-        yield f"against the truth, {name}: {value}"
+    for name, row in (summary.get("truth") or {}).items():
+        recovered, true, error = (in_words(row[key]) for key in ("recovered", "true", "error"))
+        yield f"{name}: {recovered}, true {true} (error {error})"
     if skipped := summary.get("skipped_levels"):
         yield f"skipped pyramid levels, which do not fit the volume: {in_words(skipped)}"
     for warning in summary.get("warnings") or []:

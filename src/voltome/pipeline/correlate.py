@@ -332,7 +332,8 @@ def write_results(
         summary["particles"] = {name: value for name, value in particles.items() if name != "seconds"}
         summary["seconds"]["particles"] = particles["seconds"]
     if truth is not None:
-        summary["truth"] = {row["name"]: row["error"] for row in truth["errors"]}
+        keys = ("true", "recovered", "error", "sd", "unit")
+        summary["truth"] = {row["name"]: {key: row[key] for key in keys} for row in truth["errors"]}
     field = result.correlation.field
     attributes = {"step": "correlate", "version": __version__, "parameters": io.plain_json(dict(parameters))}
     io.write_phi_tsv(folder / "phi.tsv", field)
