@@ -18,7 +18,9 @@ def test_it_tells_what_it_made_and_where(miniature, tmp_path, capfd):
     assert said.out.startswith("simulated: 3 scans (T0, T1, T2) of 44 x 32 x 34 voxels of 300 nm, ")
     assert said.out.endswith(f"wrote {out}\n")
     assert said.err == ""
-    assert sorted(path.name for path in (out / "volumes").iterdir()) == ["T0.tif", "T1.tif", "T2.tif"]
+    assert sorted(path.name for path in (out / "volumes").iterdir()) == [
+        f"T{n}.{ending}" for n in range(3) for ending in ("tif", "zarr")
+    ]
     assert load_settings(out / "twin.yaml").seed == 5
     assert main(["simulate", str(miniature), "--out", str(out)]) == 2  # not twice over the same
     assert "already exists" in capfd.readouterr().err

@@ -57,9 +57,9 @@ def test_volumes_are_the_twins_own_blocks_however_they_are_cut(step, experiment,
 
 
 def test_any_number_of_threads_and_either_format_gives_the_same_voxels(experiment, electrode_twin, tmp_path):
-    for threads, suffix in ((1, ".zarr"), (5, ".zarr"), (3, ".tif")):
+    for threads, tiff in ((1, False), (5, False), (3, True)):
         folder = tmp_path / f"{threads}"
-        write_scan(folder_of(folder), electrode_twin, 1, suffix=suffix, threads=threads, on_progress=None)
+        write_scan(folder_of(folder), electrode_twin, 1, tiff=tiff, threads=threads, on_progress=None)
     assert files(tmp_path / "1") == files(tmp_path / "5")
     assert len(files(tmp_path / "1")) > 3
     for place in ("volumes/T1", "truth/T1/phases", "truth/T1/labels"):

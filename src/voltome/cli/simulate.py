@@ -36,7 +36,7 @@ def simulate(
     seed: Annotated[
         int | None, typer.Option("--seed", metavar="N", help="All that is random follows from it.", show_default="1")
     ] = None,
-    tiff: Annotated[bool, typer.Option("--tiff", help="Volumes as TIFF instead of OME-Zarr.")] = False,
+    tiff: Annotated[bool, typer.Option("--tiff", help="Volumes also as TIFF, beside OME-Zarr.")] = False,
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
     show: Annotated[

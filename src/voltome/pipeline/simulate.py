@@ -161,12 +161,11 @@ def write_experiment(
     ResourceError
         If a file cannot be written.
     """
-    suffix = ".tif" if tiff else ".zarr"
     write_twin(folder, twin)
-    write_study(folder, twin.settings, suffix=suffix)
+    write_study(folder, twin.settings)
     particles = write_truths(folder / "truth", twin, threads=threads, on_progress=on_progress)
     for number in range(len(twin.settings.steps)):
-        write_scan(folder, twin, number, suffix=suffix, threads=threads, on_progress=on_progress)
+        write_scan(folder, twin, number, tiff=tiff, threads=threads, on_progress=on_progress)
     return particles
 
 
@@ -181,13 +180,13 @@ def estimate_bytes(settings: TwinSettings, *, tiff: bool = False) -> int:
     Returns
     -------
     int
-        Bytes: TIFF takes its voxels, OME-Zarr what noise and labels of such an electrode came to; besides, one step
+        Bytes: OME-Zarr takes what noise and labels of such an electrode came to, TIFF its voxels; besides, one step
         lies on the disk uncompressed.
     """
     voxels = math.prod(settings.shape)
     plain: dict[str, int] = {kind: voxels * np.dtype(dtype).itemsize for kind, dtype in _KINDS.items()}
     nodes = voxels / _node_spacing(settings) ** 3
-    step = sum(size * (1.0 if tiff else _ZARR_SHARE[kind]) for kind, size in plain.items()) + nodes * _NODE_BYTES
+    step = sum(size * (tiff + _ZARR_SHARE[kind]) for kind, size in plain.items()) + nodes * _NODE_BYTES
     return math.ceil(step * len(settings.steps) + sum(plain.values()))
 
 
@@ -196,15 +195,13 @@ def _node_spacing(settings: TwinSettings) -> int:
     return min(spacing, min(settings.shape) // 2)
 
 
-def write_study(folder: Path, settings: TwinSettings, *, suffix: str) -> None:
+def write_study(folder: Path, settings: TwinSettings) -> None:
     """Write the experiment as a study (study.yaml) with its cycler file.
 
     Parameters
     ----------
     folder : Path
     settings : TwinSettings
-    suffix : str
-        Of the volumes.
 
     Returns
     -------
@@ -231,7 +228,7 @@ def write_study(folder: Path, settings: TwinSettings, *, suffix: str) -> None:
     )
     scans = []
     for number, step in enumerate(settings.steps):
-        scan: dict[str, Any] = {"name": step.name, "volume": f"volumes/{step.name}{suffix}"}
+        scan: dict[str, Any] = {"name": step.name, "volume": f"volumes/{step.name}.zarr"}
         scan |= {"time_s": float(history.scan_start_s[number]), "soc": float(history.scan_soc[number])}
         scans.append(scan | ({"repeats": settings.steps[number - 1].name} if step.repeat else {}))
     study = {
@@ -338,7 +335,7 @@ def tabulate(rows: Iterable[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def write_scan(
-    folder: Path, twin: ElectrodeTwin, number: int, *, suffix: str, threads: int | None, on_progress: OnProgress | None
+    folder: Path, twin: ElectrodeTwin, number: int, *, tiff: bool, threads: int | None, on_progress: OnProgress | None
 ) -> None:
     """Render a step's scan and write it with its phases and labels.
 
@@ -348,8 +345,8 @@ def write_scan(
         Of the experiment, staged.
     twin : ElectrodeTwin
     number : int
-    suffix : str
-        Of the volumes: ".zarr" or ".tif".
+    tiff : bool
+        TIFF beside OME-Zarr.
     threads : int or None
     on_progress : callable or None
 
@@ -368,8 +365,9 @@ def write_scan(
     from voltome.twin.render import block_bytes, make_look, render_block
 
     settings, name = twin.settings, twin.settings.steps[number].name
-    targets = {"grey": folder / "volumes" / f"{name}{suffix}"}
-    targets |= {kind: folder / "truth" / name / f"{kind}{suffix}" for kind in ("phases", "labels")}
+    places = {"grey": folder / "volumes" / name}
+    places |= {kind: folder / "truth" / name / kind for kind in ("phases", "labels")}
+    targets = [(kind, f"{place}{suffix}") for kind, place in places.items() for suffix in (".zarr", ".tif")[: 1 + tiff]]
     workers = count_threads(threads)
     most = min(_BLOCK_BYTES, _MEMORY_BYTES // workers)
     blocks = cut_blocks(settings.shape, lambda shape: block_bytes(twin, shape) <= most, at_least=workers)
@@ -388,12 +386,12 @@ def write_scan(
                 scratch[kind].write(block, values)
             count()
 
-        def write(kind: str) -> None:
-            io.write_volume(targets[kind], scratch[kind], voxel_size_m=settings.voxel_size_m, labels=kind != "grey")
+        def write(kind: str, target: str) -> None:
+            io.write_volume(target, scratch[kind], voxel_size_m=settings.voxel_size_m, labels=kind != "grey")
             count()
 
         finish_jobs({pool.submit(render, block): block for block in blocks})
-        finish_jobs({pool.submit(write, kind): kind for kind in scratch})
+        finish_jobs({pool.submit(write, *target): target for target in targets})
 
 
 def cut_blocks(shape: Shape3, fits: Callable[[Shape3], bool], *, at_least: int = 1) -> list[Block]:

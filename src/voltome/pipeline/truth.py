@@ -110,13 +110,18 @@ def find_truth(
     Raises
     ------
     InputError
-        If the half window is below 1 voxel.
+        If the half window is below 1 voxel or does not fit the scan.
     """
     from voltome import dvc
     from voltome.dvc.workers import finish_jobs
 
     if half_window_vox is not None and half_window_vox < 1:
         raise InputError(f"half_window_vox must be >= 1 (got {half_window_vox}): leave it out for the nodes themselves")
+    most = (min(twin.settings.shape) - 1) // 2
+    if half_window_vox is not None and half_window_vox > most:
+        raise InputError(
+            f"half_window_vox must be <= {most}, to fit the scan (got {half_window_vox}): give such as 12"
+        )
     batches = [slice(i, i + _BATCH) for i in range(0, len(nodes_vox), _BATCH)]
     count = count_jobs("truth", len(batches), on_progress)
     phi = np.empty((len(nodes_vox), 4, 4))

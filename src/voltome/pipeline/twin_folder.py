@@ -204,10 +204,13 @@ def open_twin(folder: str | Path, steps: Sequence[str | None] = ()) -> tuple[Ele
     found = _fingerprint(twin, numbers)
     for name, value in found.items():
         if wanted.get(name) != value:
+            before = wanted.get("voltome")
+            fault, cure = "its settings were changed", "undo that, or simulate again"
+            if before != __version__:
+                fault = f"voltome {before or 'of an unknown version'} wrote it, this is {__version__}"
+                cure = "use that version, or simulate again"
             raise InputError(
-                f"{path} must give the {name.replace('_', ' ')} that it was written with (this is voltome "
-                f"{__version__}, that was {wanted.get('voltome', 'unknown')}, or the settings were changed): use that "
-                "version or simulate again"
+                f"{path} must give the {name.replace('_', ' ')} that it was written with ({fault}): {cure}"
             )
     return twin, numbers
 

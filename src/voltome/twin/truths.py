@@ -41,7 +41,8 @@ class ParticleTruth:
 
 
 def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
-    """Truth of each particle, also of those in the margin around the field (`in_field` 0), which drift may bring in.
+    """Truth of each particle, also of those in the margin around the field (`in_field` 0), which drift may bring in:
+    those have status -5.
 
     Parameters
     ----------
@@ -97,7 +98,8 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
         **{f"{axis}seen": seen[:, k] for k, axis in enumerate("ZYX")},
         "in_field": np.bincount(owner, inside, len(held)) / np.bincount(owner, minlength=len(held)),
     }
-    known = np.full(len(held), NodeStatus.CONVERGED, dtype=np.int32)
+    shown = columns["in_field"] > 0
+    known = np.where(shown, NodeStatus.CONVERGED, NodeStatus.MASKED).astype(np.int32)
     return ParticleTruth(structure.labels[held].astype(np.int64), field.with_values(status=known), columns)
 
 
