@@ -46,7 +46,7 @@ def choose_particle(twin: ElectrodeTwin) -> int:
 def main(path: str, seed: int) -> None:
     twin = ElectrodeTwin(make_settings("paper", seed=seed))
     depth, _, width = twin.settings.shape
-    figure = plt.figure(figsize=(13, 8.0), layout="constrained")
+    figure = plt.figure(figsize=(13, 8.4), layout="constrained")
     top, bottom = figure.subfigures(2, 1, height_ratios=(5, 1.75))
     centre = np.array([depth / 2, twin.settings.shape[1] / 2, width / 2])
     for axis, number in zip(top.subplots(1, len(SLICES)), SLICES, strict=True):

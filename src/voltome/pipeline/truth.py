@@ -119,9 +119,7 @@ def find_truth(
         raise InputError(f"half_window_vox must be >= 1 (got {half_window_vox}): leave it out for the nodes themselves")
     most = (min(twin.settings.shape) - 1) // 2
     if half_window_vox is not None and half_window_vox > most:
-        raise InputError(
-            f"half_window_vox must be <= {most}, to fit the scan (got {half_window_vox}): give such as 12"
-        )
+        raise InputError(f"half_window_vox must be <= {most}, to fit the scan (got {half_window_vox}): give such as 12")
     batches = [slice(i, i + _BATCH) for i in range(0, len(nodes_vox), _BATCH)]
     count = count_jobs("truth", len(batches), on_progress)
     phi = np.empty((len(nodes_vox), 4, 4))
