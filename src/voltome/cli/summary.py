@@ -87,7 +87,8 @@ def summary_lines(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"median {name}: {value}"
     for name, row in (summary.get("truth") or {}).items():
         recovered, true, error = (in_words(row[key]) for key in ("recovered", "true", "error"))
-        yield f"{name}: {recovered}, true {true} (error {error})"
+        # a row that is an error itself has no other truth than 0
+        yield f"{name}: {recovered}" if "error" in name else f"{name}: {recovered}, true {true} (error {error})"
     if skipped := summary.get("skipped_levels"):
         yield f"skipped pyramid levels, which do not fit the volume: {in_words(skipped)}"
     for warning in summary.get("warnings") or []:
