@@ -115,7 +115,7 @@ def build_twin(
     """
     from voltome import dvc
     from voltome.dvc.workers import finish_jobs
-    from voltome.twin.cell import simulate_cell
+    from voltome.twin.cycling import simulate_cell
     from voltome.twin.experiment import ElectrodeTwin
 
     count = count_jobs("electrode", len(settings.steps) + 1, on_progress)
@@ -214,7 +214,7 @@ def write_study(folder: Path, settings: TwinSettings) -> None:
         If they cannot be written.
     """
     from voltome import io
-    from voltome.twin.cell import simulate_cell
+    from voltome.twin.cycling import simulate_cell
 
     history = simulate_cell(settings)
     io.write_cycler_csv(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from voltome.compiled import drop_stale_cache, is_compiled
 
 if TYPE_CHECKING:
-    from voltome.twin.cell import simulate_cell, split_charge
     from voltome.twin.configuration import TwinSettings, make_settings
+    from voltome.twin.cycling import simulate_cell, split_charge
     from voltome.twin.experiment import ElectrodeTwin
     from voltome.twin.ledger import balance_steps
     from voltome.twin.motion import (
@@ -63,8 +63,8 @@ _HOMES = {
     "measure_steps": "truths",
     "parse_settings": "setting_mapping",
     "render_block": "render",
-    "simulate_cell": "cell",
-    "split_charge": "cell",
+    "simulate_cell": "cycling",
+    "split_charge": "cycling",
     "true_field": "windows",
 }
 

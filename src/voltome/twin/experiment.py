@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from voltome.errors import InputError
 from voltome.fields import DeformationField, NodeStatus
 from voltome.twin.carrier import CarrierPattern, make_carrier, make_pattern
-from voltome.twin.cell import ChargeSplit, split_charge
 from voltome.twin.cell_loops import Cells
 from voltome.twin.cells import make_cells
 from voltome.twin.configuration import TwinSettings
+from voltome.twin.cycling import ChargeSplit, split_charge
 from voltome.twin.drift import Drift, make_drifts
 from voltome.twin.lithiation import Lithiation, StepMatter, desire_lithium
 from voltome.twin.microstructure import Microstructure, build_microstructure

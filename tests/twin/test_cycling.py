@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from voltome.errors import InputError
-from voltome.twin.cell import CellMode, find_open_circuit_voltage, simulate_cell, split_charge
 from voltome.twin.configuration import make_settings
+from voltome.twin.cycling import CellMode, find_open_circuit_voltage, simulate_cell, split_charge
 from voltome.twin.setting_mapping import parse_settings
 
 
