@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from voltome.twin.carrier_loops import Carrier
 from voltome.twin.configuration import TwinSettings
 from voltome.twin.microstructure import Microstructure
-from voltome.twin.surface import RoughSurface
 
 Floats = NDArray[np.float64]
 
@@ -105,7 +104,7 @@ def _integrate(
 
     bottom = settings.collector_m * 1e6
     y, x = np.meshgrid(axes[1], axes[2], indexing="ij")
-    top = RoughSurface(structure.surface_level_um, structure.surface_waves).height(y, x)
+    top = structure.surface.height(y, x)
     fine = np.arange(bottom, axes[0][-1] + _FINE_UM, _FINE_UM)
     rows = (fine - axes[0][0]) / _STEP_UM[0]
     grid = np.meshgrid(rows, np.arange(len(axes[1])), np.arange(len(axes[2])), indexing="ij")
@@ -199,7 +198,7 @@ def make_carrier(
     """
     before = settings.electrode.thickness_m
     strain = thickness_m / before - 1.0
-    most = max(step.thickness_m for step in settings.steps) / before - 1.0
+    most = settings.thickest_m / before - 1.0
     relative = strain / most if most > 0 else 0.0
     rules = settings.kinematics
     tilt = _find_tilt(pattern, settings, structure, 1.0 + (rules.separator_to_collector_strain - 1.0) * relative)
@@ -233,7 +232,7 @@ def measure_growth(
 
     size = [n * settings.voxel_size_m * 1e6 for n in settings.shape]
     y, x = np.meshgrid(*[(np.arange(64) + 0.5) / 64 * s for s in size[1:]], indexing="ij")
-    z = RoughSurface(structure.surface_level_um, structure.surface_waves).height(y, x)
+    z = structure.surface.height(y, x)
     bottom = settings.collector_m * 1e6
     z = bottom + depth * (z - bottom)
     points = np.stack([z, y, x], axis=-1).reshape(-1, 3)

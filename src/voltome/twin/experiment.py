@@ -20,7 +20,6 @@ from voltome.twin.cycling import ChargeSplit, split_charge
 from voltome.twin.drift import Drift, make_drifts
 from voltome.twin.lithiation import Lithiation, StepMatter, desire_lithium
 from voltome.twin.microstructure import Microstructure, build_microstructure
-from voltome.twin.surface import RoughSurface
 
 Floats = NDArray[np.float64]
 T = TypeVar("T")
@@ -76,11 +75,6 @@ class ElectrodeTwin:
                 self._kept[key] = make()
             value: T = self._kept[key]
             return value
-
-    @property
-    def surface(self) -> RoughSurface:
-        """The electrode's surface on the separator's side, at T0."""
-        return RoughSurface(self.structure.surface_level_um, self.structure.surface_waves)
 
     @property
     def voxel_um(self) -> float:
@@ -204,7 +198,7 @@ class ElectrodeTwin:
     def in_electrode(self, points_um: Floats) -> NDArray[np.bool_]:
         """Which material points lie between the collector and the electrode's surface, (N,)."""
         z, y, x = points_um.T
-        return np.asarray((z >= self.settings.collector_m * 1e6) & (z <= self.surface.height(y, x)))
+        return np.asarray((z >= self.settings.collector_m * 1e6) & (z <= self.structure.surface.height(y, x)))
 
     def true_field(
         self, number: int, positions_vox: Floats, *, start: int = 0, half_window_vox: int | None = None

@@ -25,7 +25,7 @@ from voltome.twin.population import (
     random_normals,
     scatter_seeds,
 )
-from voltome.twin.surface import make_surface
+from voltome.twin.surface import RoughSurface, make_surface
 
 __all__ = ["Mechanism", "Microstructure", "build_microstructure"]
 
@@ -104,6 +104,11 @@ class Microstructure:
     diameters_um: Floats
     mechanisms: NDArray[np.int8]
     cracked: Flags
+
+    @property
+    def surface(self) -> RoughSurface:
+        """The electrode's surface on the separator's side."""
+        return RoughSurface(self.surface_level_um, self.surface_waves)
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,9 +76,8 @@ def find_particles(twin: ElectrodeTwin, number: int) -> ParticleTruth:
         total = np.maximum(np.bincount(owner, weights, len(held)), 1e-30)
         return np.stack([np.bincount(owner, weights * v, len(held)) / total for v in values.T], axis=1)
 
-    even = np.ones(len(points))
-    middle = mean(start, even)
-    field = DeformationField.from_phi(middle, _fit_affine(start - middle[owner], arrived, middle, owner, even))
+    middle = mean(start, np.ones(len(points)))
+    field = DeformationField.from_phi(middle, _fit_affine(start - middle[owner], arrived, middle, owner))
     now = mean(arrived, stretch)
     seen = mean(arrived, unreacted * stretch)
     volume = structure.volumes_um3[held] * 1e-18
@@ -133,17 +132,17 @@ def _lay_lattice(twin: ElectrodeTwin) -> tuple[NDArray[np.int64], NDArray[np.int
     return twin.cached("lattice", lay)
 
 
-def _fit_affine(offsets: Floats, arrived: Floats, middle: Floats, owner: NDArray[np.int64], weights: Floats) -> Floats:
+def _fit_affine(offsets: Floats, arrived: Floats, middle: Floats, owner: NDArray[np.int64]) -> Floats:
     """Least-squares Phi (P, 4, 4) of each particle about its middle."""
     count = len(middle)
-    total = np.bincount(owner, weights, count)
-    place = np.stack([np.bincount(owner, weights * arrived[:, k], count) / total for k in range(3)], axis=1)
+    total = np.bincount(owner, minlength=count)
+    place = np.stack([np.bincount(owner, arrived[:, k], count) / total for k in range(3)], axis=1)
     relative = arrived - place[owner]
     spread, cross = np.empty((count, 3, 3)), np.empty((count, 3, 3))
     for i in range(3):
         for j in range(3):
-            spread[:, i, j] = np.bincount(owner, weights * offsets[:, i] * offsets[:, j], count)
-            cross[:, i, j] = np.bincount(owner, weights * relative[:, i] * offsets[:, j], count)
+            spread[:, i, j] = np.bincount(owner, offsets[:, i] * offsets[:, j], count)
+            cross[:, i, j] = np.bincount(owner, relative[:, i] * offsets[:, j], count)
     phi = np.tile(np.eye(4), (count, 1, 1))
     phi[:, :3, :3] = cross @ np.linalg.inv(spread)
     phi[:, :3, 3] = place - middle
@@ -173,7 +172,7 @@ def map_thickness(twin: ElectrodeTwin, number: int) -> NDArray[np.float32]:
     displacement = np.zeros(points.shape)
     for _ in range(12):  # the in-plane strain is a few per cent: each turn gains a factor of 30 or more
         points[:, 1:] = target - displacement[:, 1:]
-        points[:, 0] = twin.surface.height(points[:, 1], points[:, 2])
+        points[:, 0] = twin.structure.surface.height(points[:, 1], points[:, 2])
         displace_points(carrier, points, displacement)
     height = points[:, 0] + displacement[:, 0] - twin.settings.collector_m * 1e6
     return np.asarray(height.reshape(y.shape) * 1e-6, dtype=np.float32)
@@ -185,7 +184,7 @@ def _columns(twin: ElectrodeTwin, low: Floats, high: Floats) -> tuple[Floats, Fl
     axes = [a + (np.arange(n) + 0.5) * (b - a) / n for a, b, n in zip(low, high, counts, strict=True)]
     y, x = np.meshgrid(*axes, indexing="ij")
     bottom = twin.settings.collector_m * 1e6
-    depth = (twin.surface.height(y, x) - bottom)[..., None] / _LAYERS
+    depth = (twin.structure.surface.height(y, x) - bottom)[..., None] / _LAYERS
     z = bottom + (np.arange(_LAYERS) + 0.5) * depth
     points = np.stack(np.broadcast_arrays(z, y[..., None], x[..., None]), axis=-1)
     area = float(np.prod((high - low) / counts))
