@@ -7,7 +7,7 @@ import pytest
 
 from voltome.errors import InputError
 from voltome.twin.experiment import ElectrodeTwin
-from voltome.twin.lithiation import LITHIUM_VOLUME
+from voltome.twin.silicon import LITHIUM_VOLUME
 
 
 def test_mean_reacted_fraction_is_that_of_the_charge(tiny: ElectrodeTwin) -> None:

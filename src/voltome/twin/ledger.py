@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from voltome.twin.experiment import ElectrodeTwin
-from voltome.twin.lithiation import LITHIUM_VOLUME
+from voltome.twin.silicon import LITHIUM_VOLUME, SILICON_VOLUME_A3
 
 FARADAY_C_MOL = 96485.33212
 _SILICON_KG_MOL = 28.085e-3
 _ANGSTROM3_M3 = 1e-30
-_SILICON_ATOM_M3 = 20.02 * _ANGSTROM3_M3
+_SILICON_ATOM_M3 = SILICON_VOLUME_A3 * _ANGSTROM3_M3
 _AVOGADRO = 6.02214076e23
+_DENSITY_KG_M3 = _SILICON_KG_MOL / (_SILICON_ATOM_M3 * _AVOGADRO)
 
 
 def balance_steps(twin: ElectrodeTwin) -> list[dict[str, Any]]:
@@ -77,6 +78,3 @@ def balance_steps(twin: ElectrodeTwin) -> list[dict[str, Any]]:
         row["silicon_by_motion_m3"] = measure_silicon(twin, number) * 1e-18
         rows.append(row)
     return rows
-
-
-_DENSITY_KG_M3 = _SILICON_KG_MOL / (_SILICON_ATOM_M3 * _AVOGADRO)

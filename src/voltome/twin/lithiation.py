@@ -29,12 +29,10 @@ from voltome.twin.grain_loops import (
 from voltome.twin.matter_loops import NO_CORE, Motion
 from voltome.twin.microstructure import Microstructure
 from voltome.twin.motion import make_rigid_motion
+from voltome.twin.silicon import LITHIUM_VOLUME
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
-
-LITHIUM_VOLUME = 14.99 / 20.02
-"""Volume of a lithium atom in LixSi over that of a silicon atom in silicon."""
 
 _SAMPLES = 250
 _SLACK = 0.962  # of the room that a particle has in its cell

@@ -27,11 +27,12 @@ from voltome.twin.phases import (
     SILICON,
 )
 from voltome.twin.return_loops import begin_trace, return_point
+from voltome.twin.scan_loops import electron_density
 from voltome.twin.texture_of_layers_loops import Fibres, collector_face, collector_grain, in_fibre
 
 
 class Look(NamedTuple):
-    """What tells the phases apart at one step. Decrements in 1e-7."""
+    """What tells the phases apart at one step. Decrements in 1e-7, that of silicon for one electron per A^3."""
 
     collector_um: float
     surface_level_um: float
@@ -55,7 +56,7 @@ class Look(NamedTuple):
     electrolyte: float
     binder: float
     separator: float
-    electrons: float
+    per_electron: float
 
 
 @compiled()
@@ -140,7 +141,7 @@ def decrement(look: Look, point: Vector, phase: int, content: float) -> float:
     """Refractive decrement, 1e-7: of silicon from the electrons that its composition has."""
     if phase in (SILICON, LITHIATED):
         x = content if look.visible else 0.0
-        return look.electrons * (14.0 + 3.0 * x) / (20.02 + x * 14.99)
+        return look.per_electron * electron_density(x)
     if phase == PORE:
         return look.electrolyte
     if phase == BINDER:

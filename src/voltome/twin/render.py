@@ -41,6 +41,7 @@ def make_look(twin: ElectrodeTwin, number: int) -> Look:
 def _make_look(twin: ElectrodeTwin, number: int, threshold_um: float) -> Look:
     from voltome.twin.noise_loops import mix_seed
     from voltome.twin.scan import DECREMENT_UNIT, silicon_delta
+    from voltome.twin.scan_loops import electron_density
 
     settings = twin.settings
     electrode, scan = settings.electrode, settings.scan
@@ -70,7 +71,7 @@ def _make_look(twin: ElectrodeTwin, number: int, threshold_um: float) -> Look:
         electrolyte=scan.electrolyte_delta / DECREMENT_UNIT,
         binder=scan.binder_delta / DECREMENT_UNIT,
         separator=scan.separator_delta / DECREMENT_UNIT,
-        electrons=float(silicon_delta(0.0, scan.energy_kev)) / DECREMENT_UNIT * 20.02 / 14.0,
+        per_electron=float(silicon_delta(0.0, scan.energy_kev)) / DECREMENT_UNIT / float(electron_density(0.0)),
     )
 
 

@@ -14,6 +14,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from voltome.twin.noise_loops import VALUE_NOISE_SD, hash_lattice, value_noise
+from voltome.twin.silicon import LITHIUM_VOLUME_A3, SILICON_VOLUME_A3
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -27,14 +28,10 @@ _WHITE_MEAN = np.int64(8 * 255 // 2)
 _WHITE_SCALE = np.float32(1.0 / math.sqrt(8 * (256.0**2 - 1.0) / 12.0))
 
 
-_SILICON_VOLUME_A3 = 20.02
-_LITHIUM_VOLUME_A3 = 14.99
-
-
 @njit(nogil=True, cache=True)
 def electron_density(x: Floats) -> Floats:
     """Electrons per A^3 of LixSi; x is a number or an array."""
-    return (14.0 + 3.0 * x) / (_SILICON_VOLUME_A3 + x * _LITHIUM_VOLUME_A3)
+    return (14.0 + 3.0 * x) / (SILICON_VOLUME_A3 + x * LITHIUM_VOLUME_A3)
 
 
 @njit(nogil=True, cache=True)
