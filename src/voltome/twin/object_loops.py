@@ -141,7 +141,7 @@ def decrement(look: Look, point: Vector, phase: int, content: float) -> float:
     """Refractive decrement, 1e-7: of silicon from the electrons that its composition has."""
     if phase in (SILICON, LITHIATED):
         x = content if look.visible else 0.0
-        return look.per_electron * electron_density(x)
+        return float(look.per_electron * electron_density(x))
     if phase == PORE:
         return look.electrolyte
     if phase == BINDER:

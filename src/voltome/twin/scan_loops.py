@@ -7,7 +7,7 @@ compiled with fast mathematics: a fused or reordered sum would differ between th
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -29,7 +29,7 @@ _WHITE_SCALE = np.float32(1.0 / math.sqrt(8 * (256.0**2 - 1.0) / 12.0))
 
 
 @njit(nogil=True, cache=True)
-def electron_density(x: Floats) -> Floats:
+def electron_density(x: Any) -> Any:
     """Electrons per A^3 of LixSi; x is a number or an array."""
     return (14.0 + 3.0 * x) / (SILICON_VOLUME_A3 + x * LITHIUM_VOLUME_A3)
 
