@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.dvc.blocks import check_pair, measure_grey_scale, reduce_volume
-from voltome.dvc.boxes import Pair
+from voltome.dvc.blocks import check_pair
 from voltome.dvc.interpolation import interpolate_field
 from voltome.dvc.levels import Level, choose_levels, choose_reductions, whole_number
 from voltome.dvc.node_results import NodeResults, NodeRules
-from voltome.dvc.nodes import correlate_nodes
 from voltome.dvc.quality import MIN_ZNCC, find_outliers, find_suspects
-from voltome.dvc.registration import Registration, register_affine
-from voltome.dvc.workers import thread_pool
+from voltome.dvc.registration import Registration
+from voltome.dvc.solver import LocalSolver, NodeSolver
 from voltome.errors import InputError
 from voltome.fields import DeformationField, FloatArray, NodeStatus, evaluate_affine
 from voltome.grid import VolumeSource, regular_nodes
@@ -143,28 +140,76 @@ def correlate_local(
     half_window_vox = whole_number("half_window_vox", half_window_vox)
     check_pair(reference, deformed, mask)
     check_options(interpolation, min_coverage, max_iterations, grey_window)
-    levels, skipped = choose_levels(reference.shape, node_spacing_vox, half_window_vox, pyramid)
-    seconds: dict[str, float] = {}
-    clock = time.perf_counter()
-    pair = Pair(
+    with LocalSolver(
         reference,
         deformed,
-        measure_grey_scale(reference, name="reference", mask=mask),
-        measure_grey_scale(deformed, name="deformed"),
-        mask,
-        grey_window,
-    )
-    registration = None
+        mask=mask,
+        grey_window=grey_window,
+        interpolation=interpolation,
+        threads=threads,
+        on_progress=on_progress,
+    ) as solver:
+        return correlate_levels(
+            solver,
+            node_spacing_vox=node_spacing_vox,
+            half_window_vox=half_window_vox,
+            pyramid=pyramid,
+            initial_phi=initial_phi,
+            interpolation=interpolation,
+            min_coverage=min_coverage,
+            min_zncc=min_zncc,
+            max_iterations=max_iterations,
+            memory_bytes=memory_bytes,
+        )
+
+
+def correlate_levels(
+    solver: NodeSolver,
+    *,
+    node_spacing_vox: int | None,
+    half_window_vox: int | None,
+    pyramid: tuple[int, ...] | None,
+    initial_phi: DeformationField | None = None,
+    interpolation: str = "cubic",
+    min_coverage: float = 0.5,
+    min_zncc: float = MIN_ZNCC,
+    max_iterations: int = 50,
+    memory_bytes: int = 768 << 20,
+) -> LocalCorrelation:
+    """Local correlation through the levels of the pyramid, the windows worked by a solver.
+
+    What a level does with all its nodes (starts, retries, suspects) happens here; it takes little memory and time.
+
+    Parameters
+    ----------
+    solver : NodeSolver
+    node_spacing_vox, half_window_vox, pyramid, initial_phi, interpolation, min_coverage, min_zncc, max_iterations
+        As `correlate_local` takes them.
+    memory_bytes : int
+        Bound for the blocks that a solver works at once.
+
+    Returns
+    -------
+    LocalCorrelation
+
+    Raises
+    ------
+    InputError
+        As `correlate_local`.
+    """
+    levels, skipped = choose_levels(solver.shape, node_spacing_vox, half_window_vox, pyramid)
     if initial_phi is not None and not np.isfinite(initial_phi.phi).all(axis=(1, 2)).any():
         raise InputError(
             f"the initial Phi must hold a finite row (got {len(initial_phi)} with NaN): give another one, or none"
         )
-    if initial_phi is None:
-        if on_progress is not None:
-            on_progress("registration", 0, 1)
-        registration = register_affine(reference, deformed, mask=mask, interpolation=interpolation, threads=threads)
+    seconds: dict[str, float] = {}
+    clock = time.perf_counter()
+    registration = solver.start(register=initial_phi is None).registration
+    if registration is not None:
         initial_phi = DeformationField.from_phi(registration.centre_vox[None], registration.phi[None])
         seconds["registration"] = time.perf_counter() - clock
+    assert initial_phi is not None
+    start = initial_phi
     rules = NodeRules(
         half_window_vox=levels[-1].half_window_vox,
         cubic=interpolation == "cubic",
@@ -172,18 +217,13 @@ def correlate_local(
         min_coverage=min_coverage,
         memory_bytes=memory_bytes,
     )
-    start: DeformationField = initial_phi
-    with thread_pool(threads) as pool:
-        for level in levels:
-            clock = time.perf_counter()
-            name = f"spacing {level.node_spacing_vox}"
-            positions, grid_shape = regular_nodes(reference.shape, level.node_spacing_vox)
-            results = _run_level(
-                pair, level, positions, start, rules, pool, last=level is levels[-1], name=name, on_progress=on_progress
-            )
-            field = build_field(positions, results, grid_shape=grid_shape, suspect=_doubtful(positions, results))
-            start = field if field.trusted.any() else start
-            seconds[name] = time.perf_counter() - clock
+    for level in levels:
+        clock = time.perf_counter()
+        positions, grid_shape = regular_nodes(solver.shape, level.node_spacing_vox)
+        results = _run_level(solver, level, positions, start, rules, last=level is levels[-1])
+        field = build_field(positions, results, grid_shape=grid_shape, suspect=_doubtful(positions, results))
+        start = field if field.trusted.any() else start
+        seconds[f"spacing {level.node_spacing_vox}"] = time.perf_counter() - clock
     suspicion = find_suspects(positions, results, min_zncc=min_zncc)
     return LocalCorrelation(
         field=build_field(positions, results, grid_shape=grid_shape, suspect=suspicion.any),
@@ -231,26 +271,22 @@ def check_options(
 
 
 def _run_level(
-    pair: Pair,
+    solver: NodeSolver,
     level: Level,
     positions: NDArray[np.int64],
     start: DeformationField,
     rules: NodeRules,
-    pool: ThreadPoolExecutor,
     *,
     last: bool,
-    name: str,
-    on_progress: Progress | None,
 ) -> NodeResults:
     """Work one level at its resolutions, each starting from the one before."""
     phi = predict_phi(start, positions)
     results = NodeResults.start(phi)
     for factor in choose_reductions(level.half_window_vox, last):
-        stage = name if factor == 1 else f"{name}, voxels of {factor}"
-        report = None if on_progress is None else (lambda done, total, s=stage: on_progress(s, done, total))
+        stage = f"spacing {level.node_spacing_vox}" + (f", voxels of {factor}" if factor > 1 else "")
         stage_rules = replace(rules, half_window_vox=round(level.half_window_vox / factor), last=last and factor == 1)
-        results = _run_reduced(pair, factor, positions, phi, stage_rules, pool, report)
-        _retry(pair, factor, positions, results, phi.copy(), stage_rules, pool)
+        results = solver.solve(factor, positions, phi, stage_rules, stage=stage)
+        _retry(solver, factor, positions, results, phi.copy(), stage_rules)
         good = (results.status == NodeStatus.CONVERGED) & ~_doubtful(positions, results)
         if good.any():
             field = build_field(positions, results, suspect=~good)
@@ -278,37 +314,6 @@ def predict_phi(start: DeformationField, positions: NDArray[np.int64]) -> FloatA
     return interpolate_field(start, positions, use=use if use.any() else finite)
 
 
-def _run_reduced(
-    pair: Pair,
-    factor: int,
-    positions: NDArray[np.int64],
-    phi: FloatArray,
-    rules: NodeRules,
-    pool: ThreadPoolExecutor,
-    on_progress: Callable[[int, int], None] | None,
-) -> NodeResults:
-    """Correlate on volumes reduced by `factor`; positions and Phi are in full voxels on both sides."""
-    if factor == 1:
-        return correlate_nodes(pair, positions, phi, rules, pool=pool, on_progress=on_progress)
-    reduced = replace(
-        pair,
-        reference=reduce_volume(pair.reference, factor),
-        deformed=reduce_volume(pair.deformed, factor),
-        mask=None if pair.mask is None else reduce_volume(pair.mask, factor),
-    )
-    middle = (factor - 1) / 2.0
-    nodes = np.round((positions - middle) / factor).astype(np.int64)
-    nodes = np.clip(nodes, 0, np.asarray(reduced.reference.shape) - 1)
-    offset = factor * nodes + middle - positions
-    f = phi[:, :3, :3] - np.eye(3)
-    start = phi.copy()
-    start[:, :3, 3] = (phi[:, :3, 3] + np.einsum("nij,nj->ni", f, offset)) / factor
-    results = correlate_nodes(reduced, nodes, start, rules, pool=pool, on_progress=on_progress)
-    f = results.phi[:, :3, :3] - np.eye(3)
-    results.phi[:, :3, 3] = factor * results.phi[:, :3, 3] - np.einsum("nij,nj->ni", f, offset)
-    return results
-
-
 def _doubtful(positions: NDArray[np.int64], results: NodeResults) -> NDArray[np.bool_]:
     """Converged nodes from which nothing should start: outliers, and correlations that are hardly any."""
     converged = results.status == NodeStatus.CONVERGED
@@ -316,13 +321,12 @@ def _doubtful(positions: NDArray[np.int64], results: NodeResults) -> NDArray[np.
 
 
 def _retry(
-    pair: Pair,
+    solver: NodeSolver,
     factor: int,
     positions: NDArray[np.int64],
     results: NodeResults,
     tried: FloatArray,
     rules: NodeRules,
-    pool: ThreadPoolExecutor,
 ) -> None:
     """Work nodes that failed, or disagree with their neighbours, again from what the neighbours predict; in place.
 
@@ -341,7 +345,7 @@ def _retry(
         if not len(again):
             return
         tried[again] = start
-        trial = _run_reduced(pair, factor, positions[again], start, rules, pool, None)
+        trial = solver.solve(factor, positions[again], start, rules, stage=None)
         was_converged = results.status[again] == NodeStatus.CONVERGED
         better = (trial.status == NodeStatus.CONVERGED) & (~was_converged | (trial.zncc > results.zncc[again] + 1e-3))
         results.take(again, trial, better)

@@ -58,14 +58,12 @@ def correlate_nodes(
     """
     results = NodeResults.start(start_phi)
     shape = np.asarray(pair.reference.shape, dtype=np.int64)
-    rim = filters.GRADIENT_REACH
-    low = np.maximum(-rules.half_window_vox, rim - positions_vox)
-    high = np.minimum(rules.half_window_vox + 1, shape - rim - positions_vox)
+    low, high = cut_windows(positions_vox, shape, rules.half_window_vox)
     empty = (high <= low).any(axis=1)
     results.status[empty] = NodeStatus.MASKED
     waiting = np.flatnonzero(~empty)
     buffers = Buffers()
-    margin, done = max(4.0, 0.2 * rules.half_window_vox), int(empty.sum())
+    margin, done = choose_margin(rules), int(empty.sum())
     for _ in range(_ROUNDS):
         left: list[NDArray[np.int64]] = []
         for box in cut_boxes(waiting, positions_vox, results.phi, low, high, shape, margin, rules):
@@ -81,6 +79,42 @@ def correlate_nodes(
         margin *= 2.0
     results.status[waiting] = NodeStatus.ERROR
     return results
+
+
+def cut_windows(
+    positions_vox: NDArray[np.int64], shape: NDArray[np.int64], half_window_vox: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where windows begin and end, relative to their nodes: cut at the volume's faces less the gradient's reach.
+
+    Parameters
+    ----------
+    positions_vox : (N, 3) int64
+    shape : (3,) int64
+    half_window_vox : int
+
+    Returns
+    -------
+    low, high : (N, 3) int64
+        First voxel, and the one behind the last; a window without voxels has high <= low.
+    """
+    rim = filters.GRADIENT_REACH
+    low = np.maximum(-half_window_vox, rim - positions_vox)
+    high = np.minimum(half_window_vox + 1, shape - rim - positions_vox)
+    return low, high
+
+
+def choose_margin(rules: NodeRules) -> float:
+    """Voxels around the images of the windows that are read at first, for what they may still move.
+
+    Parameters
+    ----------
+    rules : NodeRules
+
+    Returns
+    -------
+    float
+    """
+    return max(4.0, 0.2 * rules.half_window_vox)
 
 
 def _work_box(

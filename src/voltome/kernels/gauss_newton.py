@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from voltome.kernels.acceleration import MEMORY_SHAPE, WORK_SHAPE, accelerate, forget
 from voltome.kernels.compilation import compiled
 from voltome.kernels.moments import (
     PLANE_SIZE,
@@ -264,6 +265,9 @@ class Scratch(NamedTuple):
     vectors: NDArray[np.float64]
     totals: NDArray[np.float64]
     matrices: NDArray[np.float64]
+    before: NDArray[np.float64]
+    memory: NDArray[np.float64]
+    steps: NDArray[np.float64]
 
 
 @compiled()
@@ -301,7 +305,8 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
     """Work one node in place; returns its status. See `correlate_nodes` for `numbers`."""
     values, line, box, base = scratch.values, scratch.line, scratch.boxes[0], scratch.boxes[1]
     gradient, gradient_grey, product = scratch.vectors[0], scratch.vectors[1], scratch.vectors[2]
-    rhs, step = scratch.vectors[3], scratch.vectors[4]
+    rhs, step, before = scratch.vectors[3], scratch.vectors[4], scratch.before
+    lever = rules.half_window / math.sqrt(3.0)
     totals_f, totals_g = scratch.totals[0], scratch.totals[1]
     window = Window(node, low, high, weighting.ones, 0)
     cropped = float((high[0] - low[0]) * (high[1] - low[1]) * (high[2] - low[2]))
@@ -324,10 +329,14 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
             for a in range(3):
                 base[a, 0], base[a, 1] = box[a, 0], box[a, 1]
             settled = inside and weighting.deformed.size == 0
+            forget(scratch.memory)
             rebases += 1
         sum_deformed(reference, deformed, window, phi, low[0], high[0], values, line, product, totals_g)
         numbers[0] = right_hand_side(gradient, gradient_grey, product, totals_f, totals_g, rhs)
         norm = _solve(rules, rhs, scratch, step)
+        for r in range(3):
+            for c in range(4):
+                before[r, c] = phi[r, c]
         if not compose_inverse(phi, step, scratch.matrices):
             return ERROR
         numbers[1], numbers[3] = plain_norm(step), iteration + 1.0
@@ -343,6 +352,8 @@ def _correlate_node(reference, deformed, weighting, rules, node, low, high, phi,
             status = CONVERGED
             break
         previous = norm
+        if not rules.rigid:  # a mean of rotations is none
+            accelerate(before, phi, lever, scratch.memory, scratch.steps)
     statistics = grey_statistics(totals_f, totals_g)
     numbers[4], numbers[5] = statistics[1], totals_f[0]
     if rules.cells:
@@ -391,6 +402,9 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
         np.zeros((5, 12)),
         np.zeros((4, 6)),
         np.zeros((3, 3, 3)),
+        np.zeros((3, 4)),
+        np.zeros(MEMORY_SHAPE),
+        np.zeros(WORK_SHAPE),
     )
     for n in range(len(nodes)):
         if not np.isfinite(phi[n].sum()):

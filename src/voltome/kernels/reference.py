@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from voltome.kernels import gauss_newton
 from voltome.kernels.gauss_newton import CELLS, Rules
+from voltome.kernels.reference_algebra import accelerate as accelerate
 from voltome.kernels.reference_algebra import compose_inverse as compose_inverse
 from voltome.kernels.reference_algebra import homogeneous as homogeneous
 from voltome.kernels.reference_algebra import rigid_increments as rigid_increments
@@ -340,6 +341,7 @@ def correlate_node(
     base: Array | None = None
     base_inside, rebases, stalled, smallest, previous = False, 0, 0, np.inf, None
     status, statistics, weights = gauss_newton.SPENT, None, np.ones_like(f)
+    history: list[tuple[Array, Array]] = []
     for iteration in range(rules.max_iterations):
         box = _image_box(deformed, window, phi)
         if _leaves_block(box, deformed):
@@ -348,7 +350,7 @@ def correlate_node(
         # weights follow the image where they depend on it, but in steps: else they would never settle
         fixed = inside and base_inside and deformed.weights is None
         if base is None or (not fixed and rebases < 6 and np.abs(box - base).max() > 0.75):
-            weights = window_weights(reference, deformed, window, phi)
+            weights, history = window_weights(reference, deformed, window, phi), []
             hessian, base, base_inside, rebases = hessian_matrix(descent, weights), box, inside, rebases + 1
             numbers[2] = weights.sum() / weights.size
             if numbers[2] < rules.min_coverage or weights.sum() < 24:
@@ -363,7 +365,7 @@ def correlate_node(
         step *= min(1.0, 0.5 * rules.half_window / norm) if norm > 0 else 1.0
         step = rotate_exactly(step) if rules.rigid else step
         numbers[0] = statistics.zncc
-        composed = compose_inverse(phi, step)
+        composed, before = compose_inverse(phi, step), phi
         if composed is None:
             return NodeResult(gauss_newton.ERROR, phi, numbers, hessian, cells)
         phi, numbers[1], numbers[3] = composed, np.linalg.norm(step), iteration + 1
@@ -376,6 +378,8 @@ def correlate_node(
             status = gauss_newton.CONVERGED
             break
         previous = norm
+        if not rules.rigid:
+            phi = accelerate(before, phi, lever, history)
     assert statistics is not None
     numbers[4], numbers[5] = statistics.sd_f, weights.sum()
     numbers[6] = response(window.cut(reference.gradient)[2], sample_window(deformed, window, phi), weights, statistics)

@@ -115,3 +115,39 @@ def compose_inverse(phi: Array, step: Array) -> Array | None:
     if not abs(np.linalg.det(increment)) > 1e-6:
         return None
     return np.asarray((homogeneous(phi) @ np.linalg.inv(increment))[:3])
+
+
+def accelerate(before: Array, after: Array, lever: Array, history: list[tuple[Array, Array]]) -> Array:
+    """Where the last steps together lead (10.1137/10078356X), instead of `after`, where the last one from `before` led.
+
+    Parameters
+    ----------
+    before, after : (3, 4) float64
+        Phi.
+    lever : (4,) float64
+        Weights of a row of Phi that bring it to voxels.
+    history : list
+        Earlier points and steps of this node, brought up to date here; empty at first.
+
+    Returns
+    -------
+    (3, 4) float64
+    """
+    here, there = (before * lever).ravel(), (after * lever).ravel()
+    step = there - here
+    norm = float(np.linalg.norm(step))
+    if norm > 0.5 or (history and norm > 2.0 * np.linalg.norm(history[-1][1])):
+        history.clear()
+    change: Array | None = None
+    if history:
+        points, steps = (np.array([here, step][k] - np.array([entry[k] for entry in history[-5:]])) for k in (0, 1))
+        normal = steps @ steps.T
+        coefficients = solve(normal + 1e-8 * np.diag(np.diagonal(normal)), steps @ step)
+        if coefficients is not None:
+            change = step - coefficients @ (points + steps)
+    if norm <= 0.5:
+        history.append((here, step))
+    if change is None:
+        return after
+    change *= min(1.0, 1.0 / max(float(np.linalg.norm(change)), 1e-12))
+    return np.asarray((here + change).reshape(3, 4) / lever)
