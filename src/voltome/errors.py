@@ -1,4 +1,4 @@
-"""The two ways in which a job can fail for a reason its user can mend.
+"""The ways in which a job can fail for a reason its user can mend.
 
 Each message is one line that names the value, the rule and the next step. Anything else that is raised is a bug.
 The failure of a single node, particle or block is neither: it is data, a status code in the result.
@@ -20,3 +20,18 @@ class ResourceError(VoltomeError, OSError):
 
     def __str__(self) -> str:  # OSError would print its arguments as a tuple
         return " ".join(str(argument) for argument in self.args)
+
+
+class DamagedError(ResourceError):
+    """A file that voltome wrote no longer holds what was written: it has to be made again.
+
+    Parameters
+    ----------
+    message : str
+    path : str
+        The file; also when the error comes from another process.
+    """
+
+    def __init__(self, message: str, path: str = "") -> None:
+        super().__init__(message)
+        self.path = path

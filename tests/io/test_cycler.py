@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from voltome.errors import InputError
-from voltome.io.cycler import write_cycler_csv
+from voltome.io.cycler import read_cycler_csv, write_cycler_csv
 
 TIME_S = np.array([0.0, 10.0, 20.000000000000004])
 VOLTAGE_V = np.array([2.04, 3.1, 1 / 3])
@@ -67,3 +67,60 @@ def test_bad_columns_are_refused_in_one_line_and_leave_nothing(tmp_path, columns
         write_cycler_csv(tmp_path / "cell.csv", **(good | columns))
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_written_reads_back(tmp_path):
+    path = tmp_path / "cell.bdf.csv"
+    charge_ah = [0, 1e-8, 1 / 3]
+    write_cycler_csv(
+        path,
+        time_s=TIME_S,
+        voltage_v=VOLTAGE_V,
+        current_a=CURRENT_A,
+        charge_ah=charge_ah,
+        step_type=["rest", 'a "b",\nc', ""],
+    )
+    history = read_cycler_csv(path)
+    for read, written in (
+        (history.time_s, TIME_S),
+        (history.voltage_v, VOLTAGE_V),
+        (history.current_a, CURRENT_A),
+        (history.charge_ah, charge_ah),
+    ):
+        np.testing.assert_array_equal(read, written)
+        assert read.dtype == np.float64
+
+
+def test_charge_that_is_not_there_is_the_integral_of_the_current(tmp_path):
+    write_cycler_csv(tmp_path / "cell.csv", time_s=[0, 3600, 7200], voltage_v=[3, 3, 3], current_a=[1, 1, -3])
+    np.testing.assert_allclose(read_cycler_csv(tmp_path / "cell.csv").charge_ah, [0, 1, 0], atol=1e-15)
+
+
+def test_other_columns_order_blank_lines_and_a_byte_order_mark_do_not_matter(tmp_path):
+    text = "Voltage / V,Cycle, Test Time / s ,Current / A\n3.5,one,0,1\n\n3.6,,10,2\n"
+    (tmp_path / "cell.csv").write_text(text, encoding="utf-8-sig")
+    history = read_cycler_csv(tmp_path / "cell.csv")
+    assert (history.time_s.tolist(), history.voltage_v.tolist()) == ([0.0, 10.0], [3.5, 3.6])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", r"must have a column 'Test Time / s' \(its first line has nothing\)"),
+        ("time,U,I\n0,1,2\n", r"must have a column 'Test Time / s' \(its first line has time, U, I\)"),
+        ("Test Time / s,Voltage / V,Current / A\n", "must have at least one row"),
+        ("Test Time / s,Voltage / V,Current / A\n0,1,2\n1,x,2\n", r"line 3: 'Voltage / V' .*\(got 'x'\): correct"),
+        ("Test Time / s,Voltage / V,Current / A\n0,1\n", r"line 2: 'Current / A' must be a finite number \(got ''\)"),
+        ("Test Time / s,Voltage / V,Current / A\n0,1,nan\n", r"line 2: 'Current / A' .*\(got 'nan'\)"),
+        ("Test Time / s,Voltage / V,Current / A\n5,1,2\n1,1,2\n", "falls after row 1: sort the rows"),
+        (b"\xff\xfe\x00", "is not a table in CSV"),
+        (None, "does not exist: check the name"),
+    ],
+)
+def test_a_bad_table_is_refused_in_one_line(tmp_path, content, message):
+    path = tmp_path / "cell.csv"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=message) as caught:
+        read_cycler_csv(path)
+    assert "\n" not in str(caught.value) and "cell.csv" in str(caught.value)

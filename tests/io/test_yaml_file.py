@@ -7,6 +7,7 @@ import yaml
 
 from voltome.errors import InputError
 from voltome.io import format_yaml, read_yaml, write_yaml
+from voltome.io.yaml_file import read_yaml_lines
 
 VALUES = {
     "shape": [96, 64, 64],
@@ -87,3 +88,25 @@ def test_an_existing_file_is_kept(tmp_path):
     with pytest.raises(InputError, match="already exists"):
         write_yaml(tmp_path / "a.yaml", {"a": 2})
     assert read_yaml(tmp_path / "a.yaml") == {"a": 1}
+
+
+def test_every_value_has_the_line_of_its_key_or_of_its_item(tmp_path):
+    scans = "scans:\n  - {name: T0, volume: x}\n  - name: T1\n    box: {z: [1,\n      2]}\n"
+    text = f"# first\na: 1\n{scans}b:\n  c: |\n    text\n"
+    lines = read_yaml_lines(write(tmp_path / "a.yaml", text))
+    assert lines[()] == 1
+    assert (lines["a",], lines["scans",], lines["b",], lines["b", "c"]) == (2, 3, 8, 9)
+    assert lines["scans", 0] == lines["scans", 0, "volume"] == 4
+    assert (lines["scans", 1], lines["scans", 1, "name"], lines["scans", 1, "box"]) == (5, 5, 6)
+    assert (lines["scans", 1, "box", "z", 0], lines["scans", 1, "box", "z", 1]) == (6, 7)
+
+
+def test_aliases_keep_the_line_of_their_first_place(tmp_path):
+    lines = read_yaml_lines(write(tmp_path / "a.yaml", "a: &one\n  b: 1\nc: *one\nd: &own\n  - *own\n"))
+    assert lines == {(): 1, ("a",): 1, ("a", "b"): 2, ("c",): 3, ("d",): 4, ("d", 0): 4}
+
+
+def test_lines_of_an_empty_and_of_a_broken_file(tmp_path):
+    assert read_yaml_lines(write(tmp_path / "a.yaml", "")) == {(): 1}
+    with pytest.raises(InputError, match=r"a\.yaml line 1 is not YAML"):
+        read_yaml_lines(write(tmp_path / "a.yaml", "a: ["))

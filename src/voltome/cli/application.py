@@ -7,11 +7,15 @@ from typing import Annotated
 import typer
 
 from voltome import __version__
+from voltome.cli.check import check
 from voltome.cli.compose import compose
-from voltome.cli.correlate import correlate, demo
+from voltome.cli.correlate import correlate
 from voltome.cli.deform import deform, residual, strain
 from voltome.cli.doctor import doctor
+from voltome.cli.export import export
+from voltome.cli.new import new, schema
 from voltome.cli.noise import noise
+from voltome.cli.run import demo, run
 from voltome.cli.simulate import simulate
 from voltome.cli.truth import truth
 from voltome.cli.volumes import convert, info
@@ -38,5 +42,10 @@ def _voltome(
     """
 
 
-for command in (correlate, compose, noise, deform, residual, strain, simulate, truth, convert, info, demo, doctor):
+_COMMANDS = (
+    new, check, run, export, schema,
+    correlate, compose, noise, deform, residual, strain,
+    simulate, truth, convert, info, demo, doctor,
+)  # fmt: skip
+for command in _COMMANDS:
     app.command()(command)

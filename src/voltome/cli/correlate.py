@@ -1,4 +1,4 @@
-"""`voltome correlate` and `voltome demo`: two volumes become a strain field with its report."""
+"""`voltome correlate`: two volumes become a strain field with its report."""
 
 from __future__ import annotations
 
@@ -147,18 +147,4 @@ def correlate(
     )
     with show_progress(quiet=quiet, compiles=["kernels"]) as on_progress:
         summary = correlate_pair(job, on_progress=on_progress)
-    print_summary(summary, out, quiet=quiet)
-
-
-def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the results.")] = Path("demo-output"),
-    threads: options.Threads = None,
-    overwrite: options.Overwrite = False,
-    quiet: options.Quiet = False,
-) -> None:
-    """Simulate a tiny experiment, correlate its first scan with the most charged one, and tell how far off that was."""
-    from voltome.pipeline.demo import run_demo
-
-    with show_progress(quiet=quiet, compiles=["twin", "kernels"]) as on_progress:
-        summary = run_demo(out, overwrite=overwrite, threads=threads, on_progress=on_progress)
     print_summary(summary, out, quiet=quiet)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.fields import FloatArray
+from voltome.errors import InputError
+from voltome.fields import DeformationField, FloatArray
 from voltome.grid import Shape3
 
 _ROUNDS = 20
 _TUNING = 2.5
 _MAD = 1.4826
+_FEWEST_APART = 3.0
 MANY = 20
 """Fewer values than this cannot show which of them is an outlier."""
 
@@ -189,3 +191,73 @@ def measure_smoothness(residual_vox: FloatArray, use: NDArray[np.bool_], grid_sh
     noise = squares / (6 * pairs)
     significance = (1.0 - noise / whole) * np.sqrt(3 * pairs)
     return Smoothness(float(np.sqrt(noise)), float(np.sqrt(max(whole - noise, 0.0))), float(significance))
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """How much more (or less) the results of a repeat pair scatter than their covariance says.
+
+    Parameters
+    ----------
+    nodes : int
+        Trusted ones, which it is measured from.
+    factor_u, factor_f : float
+        Measured scatter over predicted standard deviation, of displacements and of F.
+    relative_error : float
+        Standard deviation of the factors over the factors, for windows that share no voxel.
+    drift : Drift
+        The affine that was taken out of the displacements.
+    """
+
+    nodes: int
+    factor_u: float
+    factor_f: float
+    relative_error: float
+    drift: Drift
+
+
+def measure_scatter(field: DeformationField, *, half_window_vox: int) -> Scatter:
+    """Compare what a repeat pair's nodes scatter by with the standard deviation that they claim.
+
+    One affine is taken out of the displacements, the drift; F scatters about its median.
+
+    Parameters
+    ----------
+    field : DeformationField
+        Of two scans of one state, on a regular grid.
+    half_window_vox : int
+
+    Returns
+    -------
+    Scatter
+
+    Raises
+    ------
+    InputError
+        If too few nodes are trusted, or their covariance is missing.
+    """
+    use = field.trusted & np.isfinite(field.sd).all(axis=1)
+    spacing = 1.0 if field.node_spacing_vox is None else float(np.nanmin(field.node_spacing_vox))
+    shared = max(1.0, (2 * half_window_vox + 1) / spacing) ** 3
+    apart = use.sum() / shared
+    if apart < _FEWEST_APART:
+        raise InputError(
+            f"a repeat scan needs {_FEWEST_APART} trusted windows that share no voxel to tell the noise (got "
+            f"{apart:.1f}): use smaller windows or a larger volume"
+        )
+    positions, displacement = field.positions_vox[use], field.displacement_vox[use]
+    drift, residual = fit_drift(positions, displacement, positions.mean(axis=0))
+    f = field.deformation_gradient[use].reshape(-1, 9)
+    sd = field.sd[use].reshape(-1, 3, 4)
+    scatter_u, scatter_f = component_sd(residual, parameters=4), component_sd(f - np.median(f, axis=0), parameters=1)
+    predicted_u, predicted_f = (
+        np.sqrt(np.median(sd[:, :, 3] ** 2, axis=0)),
+        np.sqrt(np.median(sd[:, :, :3] ** 2, axis=0)),
+    )
+    return Scatter(
+        nodes=int(use.sum()),
+        factor_u=float(np.sqrt(np.mean((scatter_u / predicted_u) ** 2))),
+        factor_f=float(np.sqrt(np.mean((scatter_f / predicted_f.ravel()) ** 2))),
+        relative_error=float(1.0 / np.sqrt(2.0 * 3.0 * apart)),
+        drift=drift,
+    )

@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from voltome.errors import InputError
 
 _Work = TypeVar("_Work")
+
+
+class InlinePool(ThreadPoolExecutor):
+    """A pool without threads: work is done when it is submitted, where it is submitted.
+
+    For a block of work that is one of many which are worked at once.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Do the work; the future is done."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
 
 
 def thread_pool(threads: int | None = None) -> ThreadPoolExecutor:

@@ -6,14 +6,32 @@ import importlib
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "read_arrays": "arrays",
+    "write_arrays": "arrays",
+    "write_table_csv": "csv_table",
+    "CyclerHistory": "cycler",
+    "read_cycler_csv": "cycler",
     "write_cycler_csv": "cycler",
     "check_free_space": "disk",
     "format_bytes": "disk",
     "read_field_attributes": "field_store",
     "read_field_zarr": "field_store",
     "write_field_zarr": "field_store",
+    "FileHashes": "fingerprint",
+    "read_parquet": "parquet",
+    "write_parquet": "parquet",
     "write_particle_tsv": "particle_table",
+    "write_ro_crate": "ro_crate",
+    "hold_lock": "run_lock",
+    "lock_holder": "run_lock",
     "ScratchVolume": "scratch",
+    "open_scan": "series",
+    "open_series": "series",
+    "prepare_series": "series",
+    "reduce_series_block": "series",
+    "Series": "series",
+    "series_blocks": "series",
+    "write_series_block": "series",
     "read_phi_tsv": "spam_tsv",
     "read_positions_tsv": "spam_tsv",
     "write_phi_tsv": "spam_tsv",
@@ -22,6 +40,7 @@ _HOMES = {
     "write_strain_tsv": "strain_tsv",
     "write_table_tsv": "table",
     "plain_json": "text",
+    "read_json": "text",
     "write_bytes": "text",
     "write_json": "text",
     "write_text": "text",
@@ -30,6 +49,7 @@ _HOMES = {
     "read_volume": "volumes",
     "split_name": "volumes",
     "write_volume": "volumes",
+    "write_volume_vti": "vti",
     "write_strain_vtu": "vtu",
     "format_yaml": "yaml_file",
     "read_yaml": "yaml_file",
@@ -37,49 +57,85 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from voltome.io.cycler import write_cycler_csv
+    from voltome.io.arrays import read_arrays, write_arrays
+    from voltome.io.csv_table import write_table_csv
+    from voltome.io.cycler import CyclerHistory, read_cycler_csv, write_cycler_csv
     from voltome.io.disk import check_free_space, format_bytes
     from voltome.io.field_store import read_field_attributes, read_field_zarr, write_field_zarr
+    from voltome.io.fingerprint import FileHashes
+    from voltome.io.parquet import read_parquet, write_parquet
     from voltome.io.particle_table import write_particle_tsv
+    from voltome.io.ro_crate import write_ro_crate
+    from voltome.io.run_lock import hold_lock, lock_holder
     from voltome.io.scratch import ScratchVolume
+    from voltome.io.series import (
+        Series,
+        open_scan,
+        open_series,
+        prepare_series,
+        reduce_series_block,
+        series_blocks,
+        write_series_block,
+    )
     from voltome.io.spam_tsv import read_phi_tsv, read_positions_tsv, write_phi_tsv
     from voltome.io.staging import staged_directory, staged_file
     from voltome.io.strain_tsv import write_strain_tsv
     from voltome.io.table import write_table_tsv
-    from voltome.io.text import plain_json, write_bytes, write_json, write_text
+    from voltome.io.text import plain_json, read_json, write_bytes, write_json, write_text
     from voltome.io.volume import Volume
     from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
+    from voltome.io.vti import write_volume_vti
     from voltome.io.vtu import write_strain_vtu
     from voltome.io.yaml_file import format_yaml, read_yaml, write_yaml
 
 __all__ = [
+    "CyclerHistory",
+    "FileHashes",
     "ScratchVolume",
+    "Series",
     "Volume",
     "check_free_space",
     "format_bytes",
     "format_yaml",
+    "hold_lock",
+    "lock_holder",
+    "open_scan",
+    "open_series",
     "open_volume",
     "plain_json",
+    "prepare_series",
+    "read_arrays",
+    "read_cycler_csv",
     "read_field_attributes",
     "read_field_zarr",
+    "read_json",
+    "read_parquet",
     "read_phi_tsv",
     "read_positions_tsv",
     "read_volume",
     "read_yaml",
+    "reduce_series_block",
+    "series_blocks",
     "split_name",
     "staged_directory",
     "staged_file",
+    "write_arrays",
     "write_bytes",
     "write_cycler_csv",
     "write_field_zarr",
     "write_json",
+    "write_parquet",
     "write_particle_tsv",
     "write_phi_tsv",
+    "write_ro_crate",
+    "write_series_block",
     "write_strain_tsv",
     "write_strain_vtu",
+    "write_table_csv",
     "write_table_tsv",
     "write_text",
     "write_volume",
+    "write_volume_vti",
     "write_yaml",
 ]
 

@@ -6,9 +6,11 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from voltome.errors import DamagedError
 from voltome.io.staging import staged_file
 
 
@@ -88,6 +90,33 @@ def write_json(path: str | Path, values: object, *, overwrite: bool = False) -> 
     """
     text = json.dumps(plain_json(values), indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n", overwrite=overwrite)
+
+
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read an object that `write_json` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    DamagedError
+        If the file is missing, or holds no JSON object.
+    """
+    try:
+        values = json.loads(Path(path).read_bytes())
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path} is missing: run again, it is made anew", str(path)) from error
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{path} cannot be read ({error}): run again, it is made anew", str(path)) from error
+    if not isinstance(values, dict):
+        raise DamagedError(f"{path} holds no object: run again, it is made anew", str(path))
+    return values
 
 
 def plain_json(values: object) -> object:

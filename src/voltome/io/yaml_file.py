@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,69 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     ResourceError
         If there is no permission to read it.
     """
+    values = _load(Path(path), lambda yaml, text: yaml.load(text, Loader=_dialect()[0]))
+    if values is None:
+        return {}
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"{path} must hold `name: value` lines at its top level: write such as `seed: 1`")
+    return values
+
+
+def read_yaml_lines(path: str | Path) -> dict[tuple[str | int, ...], int]:
+    """Lines of a YAML file at which its values stand.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict
+        Line, from 1, of each value by its path, such as `("scans", 1, "volume")`: where its key stands, or its item of
+        a list begins. The file itself is `()`. What is named again by an alias has the line of its first place.
+
+    Raises
+    ------
+    InputError
+        If the file is missing, or is no text or no YAML; the line is named.
+    ResourceError
+        If there is no permission to read it.
+    """
+    root = _load(Path(path), lambda yaml, text: yaml.compose(text, Loader=_dialect()[0]))
+    lines: dict[tuple[str | int, ...], int] = {(): 1}
+    seen: set[int] = set()  # an alias is the same node again, and may lie within itself
+    waiting: deque[tuple[tuple[str | int, ...], Any]] = deque([((), root)])
+    while waiting:
+        place, node = waiting.popleft()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        for key, mark, value in _children(node):
+            lines[*place, key] = mark.line + 1
+            waiting.append(((*place, key), value))
+    return lines
+
+
+def _children(node: Any) -> Iterator[tuple[str | int, Any, Any]]:
+    """Key, mark and node of what a node of YAML holds."""
     import yaml  # type: ignore[import-untyped]
 
-    path = Path(path)
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            yield str(key.value), key.start_mark, value
+    elif isinstance(node, yaml.SequenceNode):
+        for number, value in enumerate(node.value):
+            yield number, value.start_mark, value
+
+
+def _load(path: Path, parse: Callable[[Any, str], Any]) -> Any:
+    """What a parser makes of a file; what it raises becomes one line."""
+    import yaml
+
     if not path.is_file():
         raise InputError(f"{path} {'is not a file' if path.exists() else 'does not exist'}: give a .yaml of settings")
     try:
-        values = yaml.load(path.read_text(encoding="utf-8-sig"), Loader=_dialect()[0])
+        return parse(yaml, path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file: give a .yaml of settings in UTF-8") from error
     except OSError as error:
@@ -50,11 +107,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         raise InputError(f"{path}{_place(error)} is not YAML ({_problem(error)}): correct it") from error
     except (ValueError, OverflowError) as error:  # a date that is none, a number that is too large
         raise InputError(f"{path} holds a value that YAML cannot read ({error}): put it in quotes") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{path} must hold `name: value` lines at its top level: write such as `seed: 1`")
-    return values
 
 
 def write_yaml(

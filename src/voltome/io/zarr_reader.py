@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from voltome.errors import InputError
 from voltome.grid import Block, Shape3
-from voltome.io.volume import check_volume
+from voltome.io.volume import BlockReader, check_volume
 from voltome.io.voxel_size import length_m
 
 if TYPE_CHECKING:
@@ -66,19 +66,19 @@ class ZarrReader:
         """Nothing stays open."""
 
 
-def open_zarr(path: Path, inner: str | None = None) -> ZarrReader:
-    """Reader of an OME-Zarr image (its level 0) or of one array.
+def open_zarr(path: Path, inner: str | None = None) -> BlockReader:
+    """Reader of an OME-Zarr image (its level 0), of one array, or of a scan of a study's series.
 
     Parameters
     ----------
     path : Path
         Folder of the store.
     inner : str, optional
-        Path of an image or an array within it.
+        Path of an image or an array within it; name of a scan of a series.
 
     Returns
     -------
-    ZarrReader
+    BlockReader
 
     Raises
     ------
@@ -89,6 +89,9 @@ def open_zarr(path: Path, inner: str | None = None) -> ZarrReader:
     import zarr
 
     name = (inner or "").strip("/")
+    scan = _open_named_scan(path, name)
+    if scan is not None:
+        return scan
     try:
         with zarrs_pipeline():
             node = zarr.open(str(path / name), mode="r")
@@ -110,6 +113,19 @@ def open_zarr(path: Path, inner: str | None = None) -> ZarrReader:
     reader = ZarrReader(array, str(path / name), sizes)
     reader.format = "ome-zarr"
     return reader
+
+
+def _open_named_scan(path: Path, name: str) -> BlockReader | None:
+    from voltome.io import series  # which writes with zarr_writer, which needs this module
+
+    try:
+        found = series.open_series(path)
+    except InputError:
+        return None
+    if not name:
+        listed = " or ".join(f"{path.name}::{scan}" for scan in found.names[:5])
+        raise InputError(f"{path} holds several volumes, the scans of a study: give {listed}")
+    return series.ScanReader(found, found.names.index(name), 0) if name in found.names else None
 
 
 def _multiscale(group: zarr.Group) -> dict[str, Any] | None:

@@ -58,15 +58,14 @@ def write_ome_zarr(
     import zarr
 
     shapes = pyramid_shapes((source.shape[0], source.shape[1], source.shape[2]))
-    reduce = reduce_labels if labels else reduce_grey
     with staged_directory(path, overwrite=overwrite, replaces=()) as part:
         with zarrs_pipeline(single_thread=True):
-            attributes: dict[str, Any] = {"ome": _metadata(path, len(shapes), voxel_size_m, labels)}
+            attributes: dict[str, Any] = {"ome": describe_image(path, len(shapes), voxel_size_m, labels=labels)}
             group = zarr.open_group(str(part), mode="w", zarr_format=3, attributes=attributes)
             levels = [_create_level(group, str(i), shape, dtype) for i, shape in enumerate(shapes)]
-        total = sum(len(list(_blocks(level.shape, level.shards))) for level in levels)
+        total = sum(len(list(split_blocks(level.shape, level.shards))) for level in levels)
         done = 0
-        for step in itertools.chain(_copy(source, levels[0], dtype), _reduce_levels(levels, reduce)):
+        for step in itertools.chain(_copy(source, levels[0], dtype), _reduce_levels(levels, labels)):
             done += step
             if on_progress is not None:
                 on_progress(done, total)
@@ -75,23 +74,42 @@ def write_ome_zarr(
 def _copy(source: VolumeSource, level: zarr.Array[Any], dtype: np.dtype[Any]) -> Iterator[int]:
     shards: Any = level.shards
     rows = max(1, _READ_BYTES // (shards[0] * shards[1] * level.shape[2] * dtype.itemsize))
-    for z, y, x in _blocks(level.shape, (shards[0], shards[1] * rows, level.shape[2])):
+    for z, y, x in split_blocks(level.shape, (shards[0], shards[1] * rows, level.shape[2])):
         values = np.ascontiguousarray(source[z, y, x], dtype=dtype)
-        for shard in _blocks(values.shape, shards):
+        for shard in split_blocks(values.shape, shards):
             level[_shifted(shard, (z, y, x))] = values[shard]
             yield 1
 
 
-def _reduce_levels(levels: Sequence[zarr.Array[Any]], reduce: Callable[[NDArray[Any]], NDArray[Any]]) -> Iterator[int]:
+def _reduce_levels(levels: Sequence[zarr.Array[Any]], labels: bool) -> Iterator[int]:
     for fine, coarse in itertools.pairwise(levels):
-        for block in _blocks(coarse.shape, coarse.shards):
-            out = np.empty([edge.stop - edge.start for edge in block], dtype=coarse.dtype)
-            for piece in _blocks(out.shape, (128, 128, 128)):  # 256 cubed of the finer level at a time
-                place = _shifted(piece, block)
-                z, y, x = (slice(2 * edge.start, 2 * edge.stop) for edge in place)
-                out[piece] = reduce(np.asarray(fine[z, y, x]))
-            coarse[block] = out
+        for block in split_blocks(coarse.shape, coarse.shards):
+            coarse[block] = reduce_block(fine, block, labels=labels)
             yield 1
+
+
+def reduce_block(fine: Any, block: Block, *, labels: bool) -> NDArray[Any]:
+    """A block of the level above one of the pyramid, reading 256 cubed of that level at a time.
+
+    Parameters
+    ----------
+    fine : VolumeSource or zarr.Array
+        The level below.
+    block : three slices
+        With start and stop, of the level to make.
+    labels : bool
+        By `reduce_labels` instead of `reduce_grey`.
+
+    Returns
+    -------
+    array of the block's shape and the level's type
+    """
+    reduce = reduce_labels if labels else reduce_grey
+    out = np.empty([edge.stop - edge.start for edge in block], dtype=fine.dtype)
+    for piece in split_blocks(out.shape, (128, 128, 128)):
+        z, y, x = (slice(2 * edge.start, 2 * edge.stop) for edge in _shifted(piece, block))
+        out[piece] = reduce(np.asarray(fine[z, y, x]))
+    return out
 
 
 def _shifted(block: Block, by: Block) -> Block:
@@ -115,23 +133,48 @@ def _create_level(group: zarr.Group, name: str, shape: Shape3, dtype: np.dtype[A
     )
 
 
-def _metadata(path: Path, levels: int, voxel_size_m: float | None, labels: bool) -> dict[str, Any]:
+def describe_image(
+    path: Path, levels: int, voxel_size_m: float | None, *, labels: bool, times: bool = False
+) -> dict[str, Any]:
+    """OME-Zarr's attributes of an image.
+
+    Parameters
+    ----------
+    path : Path
+        Its name becomes the image's.
+    levels : int
+        Of the pyramid.
+    voxel_size_m : float or None
+        Stored as a scale in micrometres; without it the scale is in voxels.
+    labels : bool
+        The pyramid holds the most frequent label instead of the mean.
+    times : bool
+        There is an axis t before z.
+
+    Returns
+    -------
+    dict
+        What stands under "ome".
+    """
     size = 1.0 if voxel_size_m is None else float(f"{voxel_size_m * 1e6:.12g}")
     unit = {} if voxel_size_m is None else {"unit": "micrometer"}
+    leading = 1 if times else 0
     datasets = []
     for level in range(levels):
         # A coarse voxel's centre lies between the fine ones it stands for: (2^level - 1) / 2 voxels of level 0.
-        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [size * 2**level] * 3}]
+        steps: list[dict[str, Any]] = [{"type": "scale", "scale": [1.0] * leading + [size * 2**level] * 3}]
         if level:
-            steps.append({"type": "translation", "translation": [size * (2**level - 1) / 2] * 3})
+            shift = [0.0] * leading + [size * (2**level - 1) / 2] * 3
+            steps.append({"type": "translation", "translation": shift})
         datasets.append({"path": str(level), "coordinateTransformations": steps})
     name = path.name.removesuffix(".zarr").removesuffix(".ome")
+    axes: list[dict[str, str]] = [{"name": axis, "type": "space", **unit} for axis in "zyx"]
     return {
         "version": "0.5",
         "multiscales": [
             {
                 "name": name,
-                "axes": [{"name": axis, "type": "space", **unit} for axis in "zyx"],
+                "axes": [{"name": "t", "type": "time"}] * leading + axes,
                 "datasets": datasets,
                 "type": "mode" if labels else "mean",
             }
@@ -223,7 +266,25 @@ def _corners(values: NDArray[Any]) -> Iterator[NDArray[Any]]:
         yield even[z::2, y::2, x::2]
 
 
-def _blocks(shape: Sequence[int], size: Any) -> Iterator[Block]:
+def split_blocks(shape: Sequence[int], size: Any) -> Iterator[Block]:
+    """Blocks of one size that fill a volume, cut at its far faces; x fastest.
+
+    Parameters
+    ----------
+    shape : sequence of int
+        Voxels along z, y, x.
+    size : sequence of int
+        Of a block.
+
+    Yields
+    ------
+    three slices
+
+    Examples
+    --------
+    >>> [block[2] for block in split_blocks((9, 9, 20), (16, 16, 16))]
+    [slice(0, 16, None), slice(16, 20, None)]
+    """
     ranges = [range(0, n, step) for n, step in zip(shape, size, strict=True)]
     for z, y, x in itertools.product(*ranges):
         edges = zip((z, y, x), size, shape, strict=True)

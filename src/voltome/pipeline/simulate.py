@@ -27,6 +27,8 @@ FOLDER_NAMES = (TWIN_FILE, "study.yaml", "cycler.csv", "volumes", "truth")
 """What stands in the folder of a simulated experiment."""
 
 _NODE_SPACING_M = 1.75e-6  # the paper's finest
+_STUDY_SPACING_VOX = 6  # least, and the least half window of a study: about a particle where voxels are large
+_STUDY_WINDOW_VOX = 10
 _MEMORY_BYTES = 3 * 2**29  # of all blocks that are rendered at a time
 _BLOCK_BYTES = 2**29  # of one: the larger, the less is rendered twice; the smaller, the sooner Ctrl-C is heeded
 _LEAST_SIDE = 32
@@ -226,22 +228,28 @@ def write_study(folder: Path, settings: TwinSettings) -> None:
         step_count=history.step_count,
         step_type=history.step_type,
     )
+    names = [step.name.replace("-", ".") for step in settings.steps]  # a study writes T0-T1 for a pair of scans
     scans = []
     for number, step in enumerate(settings.steps):
-        scan: dict[str, Any] = {"name": step.name, "volume": f"volumes/{step.name}.zarr"}
+        scan: dict[str, Any] = {"name": names[number], "volume": f"volumes/{step.name}.zarr"}
         scan |= {"time_s": float(history.scan_start_s[number]), "soc": float(history.scan_soc[number])}
-        scans.append(scan | ({"repeats": settings.steps[number - 1].name} if step.repeat else {}))
+        scans.append(scan | ({"repeats": names[number - 1]} if step.repeat else {}))
+    spacing = max(_STUDY_SPACING_VOX, min(_node_spacing(settings), min(settings.shape) // 8))
     study = {
         "voxel_size_m": settings.voxel_size_m,
         "polarity": "silicon-darkest",
         "scans": scans,
         "electrode": {"collector_side": "low-z"},
         "electrochemistry": {"cycler": "cycler.csv"},
+        "correlation": {"node_spacing_vox": spacing, "half_window_vox": max(_STUDY_WINDOW_VOX, spacing)},
+        "truth": ".",
     }
     comments = {
         "polarity": "lower refractive decrement is brighter",
         "scans": "time_s: start of the scan in the cycler file; soc: state of charge then",
         "electrode": "low-z: the collector is at the top of the volume, where z = 0",
+        "correlation": "nodes as far apart as in the paper, 1.75 micrometres, where a window still holds enough voxels",
+        "truth": "this folder: results are compared with its truth",
     }
     heading = "A simulated experiment as a study; its truth lies in truth/."
     io.write_yaml(folder / "study.yaml", study, comments=comments, heading=heading)

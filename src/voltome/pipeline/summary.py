@@ -43,38 +43,58 @@ def summarise(
         `nodes`, `medians` (over trusted nodes), `registration`, `levels`, `seconds`, `warnings`, ...
     """
     correlation, field = result.correlation, result.correlation.field
-    trusted = field.trusted
-    statuses, counts = np.unique(field.status, return_counts=True)
     gauges = np.isfinite(result.strain.volumetric) & (result.strain.measured >= 1.0)
-
-    def median(values: NDArray[Any], use: NDArray[np.bool_]) -> Any:
-        return np.median(values[use], axis=0).tolist() if use.any() else None
-
-    registration = correlation.registration
-    return {
+    measured = summarise_correlation(correlation)
+    strain, medians = result.strain, measured["medians"]
+    between = {
+        "strain_zz": _median(strain.strain[:, 0, 0], gauges),
+        "strain_yy": _median(strain.strain[:, 1, 1], gauges),
+        "strain_xx": _median(strain.strain[:, 2, 2], gauges),
+        "volumetric_strain": _median(strain.volumetric, gauges),
+        "sd_strain_zz": _median(strain.strain_sd[:, 0, 0], gauges),
+        "sd_volumetric_strain": _median(strain.volumetric_sd, gauges),
+    }
+    names = ("displacement_vox", "sd_displacement_vox", *between, "zncc", "iterations")
+    return measured | {
         "version": __version__,
         "parameters": dict(parameters),
         "voxel_size_m": voxel_size_m,
+        "nodes": measured["nodes"] | {"filled": int(result.filtered.filled.sum()), "total": len(field)},
+        "medians": {name: (medians | between)[name] for name in names},
+        "warnings": list(result.warnings),
+        "seconds": {name: round(value, 3) for name, value in correlation.seconds.items()},
+    }
+
+
+def summarise_correlation(correlation: LocalCorrelation) -> dict[str, Any]:
+    """Numbers of a correlation before anything is filled or derived.
+
+    Parameters
+    ----------
+    correlation : LocalCorrelation
+
+    Returns
+    -------
+    dict
+        `nodes`, `medians` (over trusted nodes), `registration`, `levels`, `skipped_levels`.
+    """
+    field, registration = correlation.field, correlation.registration
+    trusted = field.trusted
+    statuses, counts = np.unique(field.status, return_counts=True)
+    return {
         "nodes": {
             "total": len(field),
             "converged": int(field.converged.sum()),
             "by_status": {str(int(s)): int(n) for s, n in zip(statuses, counts, strict=True)},
             "suspect": int(field.suspect.sum()),
             "suspect_by_reason": correlation.suspects,
-            "filled": int(result.filtered.filled.sum()),
             "trusted": int(trusted.sum()),
         },
         "medians": {
-            "displacement_vox": median(field.displacement_vox, trusted),
-            "sd_displacement_vox": median(field.sd[:, [3, 7, 11]], trusted),
-            "strain_zz": median(result.strain.strain[:, 0, 0], gauges),
-            "strain_yy": median(result.strain.strain[:, 1, 1], gauges),
-            "strain_xx": median(result.strain.strain[:, 2, 2], gauges),
-            "volumetric_strain": median(result.strain.volumetric, gauges),
-            "sd_strain_zz": median(result.strain.strain_sd[:, 0, 0], gauges),
-            "sd_volumetric_strain": median(result.strain.volumetric_sd, gauges),
-            "zncc": median(field.zncc, trusted),
-            "iterations": median(field.iterations, field.converged),
+            "displacement_vox": _median(field.displacement_vox, trusted),
+            "sd_displacement_vox": _median(field.sd[:, [3, 7, 11]], trusted),
+            "zncc": _median(field.zncc, trusted),
+            "iterations": _median(field.iterations, field.converged),
         },
         "registration": None
         if registration is None
@@ -87,9 +107,11 @@ def summarise(
         },
         "levels": [asdict(level) for level in correlation.levels],
         "skipped_levels": list(correlation.skipped_levels),
-        "warnings": list(result.warnings),
-        "seconds": {name: round(value, 3) for name, value in correlation.seconds.items()},
     }
+
+
+def _median(values: NDArray[Any], use: NDArray[np.bool_]) -> Any:
+    return np.median(values[use], axis=0).tolist() if use.any() else None
 
 
 def peak_memory_bytes() -> int | None:

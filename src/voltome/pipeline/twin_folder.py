@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,40 +100,17 @@ def schema_text() -> str:
 
 
 def describe_settings() -> dict[str, str]:
-    """What each setting is and may be, by its path in the file.
+    """What each setting of a twin is and may be, by its path in the file.
 
     Returns
     -------
     dict of str
         `{"scan.noise": "sd of ... (0 to 1)", ...}`.
     """
+    from voltome.settings import describe_schema
     from voltome.twin.setting_mapping import make_schema
 
-    schema = make_schema()
-    return dict(_describe(schema, schema["$defs"], ""))
-
-
-def _describe(schema: Mapping[str, Any], groups: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
-    for name, field in schema["properties"].items():
-        group = groups.get(field.get("$ref", field.get("items", {}).get("$ref", "")).removeprefix("#/$defs/"))
-        if group is None:
-            yield above + name, field["description"] + _bounds(field)
-        elif "$ref" in field:
-            yield above + name, group["description"]
-            yield from _describe(group, groups, f"{above}{name}.")
-        else:
-            rows = [f"{key}: {value['description']}{_bounds(value)}" for key, value in group["properties"].items()]
-            yield above + name, "\n".join([field["description"], *rows])
-
-
-def _bounds(field: Mapping[str, Any]) -> str:
-    low, above = field.get("minimum"), field.get("exclusiveMinimum")
-    high, below = field.get("maximum"), field.get("exclusiveMaximum")
-    if low is not None and high is not None:
-        return f" ({low:g} to {high:g})"
-    signs = {">=": low, ">": above, "<=": high, "<": below}
-    rules = [f"{sign} {bound:g}" for sign, bound in signs.items() if bound is not None]
-    return f" ({' and '.join(rules)})" if rules else ""
+    return describe_schema(make_schema())
 
 
 def write_twin(folder: Path, twin: ElectrodeTwin) -> None:

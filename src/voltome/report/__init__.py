@@ -9,13 +9,18 @@ import importlib
 from typing import TYPE_CHECKING
 
 _HOMES = {
+    "curves_figure": "series_figures",
     "displacement_figure": "figures",
+    "film_figure": "series_figures",
     "render_correlation_report": "correlation",
+    "render_series_report": "series",
     "figure_to_png": "figures",
     "figure_to_svg": "noise",
     "histogram_figure": "charts",
     "noise_figure": "noise",
     "quality_figure": "figures",
+    "read_scans": "series",
+    "SeriesScan": "series",
     "strain_figure": "figures",
     "summary_figure": "figures",
     "truth_figure": "charts",
@@ -34,15 +39,22 @@ if TYPE_CHECKING:
         volumes_figure,
     )
     from voltome.report.noise import figure_to_svg, noise_figure
+    from voltome.report.series import SeriesScan, read_scans, render_series_report
+    from voltome.report.series_figures import curves_figure, film_figure
 
 __all__ = [
+    "SeriesScan",
+    "curves_figure",
     "displacement_figure",
     "figure_to_png",
     "figure_to_svg",
+    "film_figure",
     "histogram_figure",
     "noise_figure",
     "quality_figure",
+    "read_scans",
     "render_correlation_report",
+    "render_series_report",
     "strain_figure",
     "summary_figure",
     "truth_figure",

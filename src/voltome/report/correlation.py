@@ -124,7 +124,7 @@ def render_correlation_report(
             "median; triangle: most frequent value. Error divided by its random sd follows the normal curve where the "
             "sd explains the error; beyond \N{PLUS-MINUS SIGN}6 in the outermost bins.",
         )
-    page: str = _load_template().render(
+    page: str = load_template("correlation.html.j2").render(
         found=found,
         plates=plates,
         registration=registration,
@@ -141,8 +141,18 @@ def render_correlation_report(
     return page
 
 
-def _load_template() -> Template:
-    """The page's template, with the filters that write numbers; everything is escaped."""
+def load_template(name: str) -> Template:
+    """A template of this room with the filters that write numbers; everything is escaped.
+
+    Parameters
+    ----------
+    name : str
+        Of the file in `templates`.
+
+    Returns
+    -------
+    jinja2.Template
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -155,10 +165,12 @@ def _load_template() -> Template:
     environment.filters.update(
         number=wording.write_number,
         length=wording.write_length,
+        measured=wording.write_measured,
+        metres=wording.write_metres,
         percent=wording.write_percent,
         seconds=wording.write_seconds,
     )
-    return environment.get_template("correlation.html.j2")
+    return environment.get_template(name)
 
 
 def _read_registration(summary: Mapping[str, Any]) -> Stretching | None:

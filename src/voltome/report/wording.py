@@ -41,6 +41,34 @@ def write_number(value: float | None, digits: int = 3, *, signed: bool = False) 
     return text.replace("-", MINUS)
 
 
+def write_measured(value: float, sd: float, scale: float = 1.0) -> str:
+    """A value with its sd, both with as many decimals as two digits of the sd need, four at most.
+
+    Parameters
+    ----------
+    value, sd : float
+        Without a finite sd the value stands alone, with three digits.
+    scale : float
+        Both are multiplied by it.
+
+    Returns
+    -------
+    str
+        An en dash where there is no value.
+
+    Examples
+    --------
+    >>> write_measured(0.12345, 0.0004, 100.0)
+    '+12.345 \u00b1 0.040'
+    """
+    if not (math.isfinite(value) and math.isfinite(sd) and sd > 0):
+        return write_number(scale * value, signed=True)
+    decimals = min(max(1 - math.floor(math.log10(scale * sd)), 0), 4)
+    small = scale * sd < 0.5e-4
+    spread = f"<{NARROW}0.0001" if small else f"{scale * sd:.{decimals}f}"
+    return f"{scale * value:+.{decimals}f} \N{PLUS-MINUS SIGN} {spread}".replace("-", MINUS)
+
+
 def write_metres(length_m: float, digits: int = 3, *, signed: bool = False) -> str:
     """A length in micrometres; in nanometres below 0.1 of them, in millimetres from 1000 on.
 

@@ -10,13 +10,13 @@ from typing import Annotated, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from voltome.errors import InputError
+from voltome.settings import Settings
 from voltome.twin.setting_groups import (
     CellSettings,
     ElectrodeSettings,
     KinematicsSettings,
     LithiationSettings,
     ScanSettings,
-    Settings,
 )
 
 __all__ = [

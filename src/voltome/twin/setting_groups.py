@@ -9,16 +9,12 @@ from __future__ import annotations
 import math
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+
+from voltome.settings import Settings
 
 GROWTH_ROOM = 1.15
 """A particle may grow by this factor in every direction before it leaves the piece of matter that carries it."""
-
-
-class Settings(BaseModel):
-    """A group of settings: frozen, and no key that is not known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ElectrodeSettings(Settings):

@@ -1,0 +1,131 @@
+"""What a study will cost: nodes, disk, memory, time, before anything is run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voltome.grid import Shape3
+from voltome.study.settings import RegionSettings, StudySettings
+
+NODE_MS = 2.5
+"""CPU time of a node, in ms, beside that of its window: between 1 (speckle, docs/benchmarks.md) and 4 (the twin)."""
+
+WINDOW_VOXEL_MS = 6.5e-6
+"""CPU time of a voxel of its window: what 71^3 take longer than 25^3."""
+
+VOXEL_MS = 4e-5
+"""CPU time of a voxel that is read, registered, reduced and stored."""
+
+_STORED_VOXEL_BYTES = 2 * 1.2  # uint16 with its pyramid: noise hardly compresses
+_NODE_BYTES = 1500  # of a field on disk, strain and ParaView's file included
+_BASE_BYTES = 300 * 2**20
+_BLOCKS_BYTES = 768 * 2**20  # what the correlation may take for its blocks
+_BLOCK_VOXEL_BYTES = 32
+_BLOCK_NODE_BYTES = 10_000
+_THREAD_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class StudyEstimate:
+    """What a study will cost, at most where the region is found automatically.
+
+    Parameters
+    ----------
+    nodes : int
+        Of one field.
+    pairs, direct_pairs : int
+        Increments, and direct correlations with the first scan.
+    disk_bytes, memory_bytes : int
+    node_ms : float
+        CPU milliseconds of a node: the rate that is assumed.
+    cpu_s, seconds : float
+        CPU time, and the time on all threads.
+    """
+
+    nodes: int
+    pairs: int
+    direct_pairs: int
+    disk_bytes: int
+    memory_bytes: int
+    node_ms: float
+    cpu_s: float
+    seconds: float
+
+
+def estimate_study(settings: StudySettings, shape: Shape3, *, threads: int) -> StudyEstimate:
+    """Estimate what a study needs.
+
+    Parameters
+    ----------
+    settings : StudySettings
+    shape : tuple of int
+        Voxels of a scan along z, y, x.
+    threads : int
+        That work at once.
+
+    Returns
+    -------
+    StudyEstimate
+    """
+    voxels, scans = math.prod(shape), len(settings.scans)
+    nodes = math.prod(count_nodes(settings, shape))
+    pairs = max(scans - 1, 0)
+    direct = max(scans - 2, 0) if settings.correlation.direct_check else 0  # the first increment is direct
+    window = (2 * settings.correlation.window_vox + 1) ** 3
+    node_ms = NODE_MS + WINDOW_VOXEL_MS * window
+    cpu_s = ((pairs + direct) * (nodes * node_ms + voxels * VOXEL_MS) + scans * voxels * VOXEL_MS) / 1000
+    fields = 2 * pairs + direct  # increments, composed and direct ones
+    blocks = min(_BLOCKS_BYTES, voxels * _BLOCK_VOXEL_BYTES)
+    return StudyEstimate(
+        nodes=nodes,
+        pairs=pairs,
+        direct_pairs=direct,
+        disk_bytes=math.ceil(scans * voxels * _STORED_VOXEL_BYTES + fields * nodes * _NODE_BYTES),
+        memory_bytes=_BASE_BYTES + blocks + nodes * _BLOCK_NODE_BYTES + threads * _THREAD_BYTES,
+        node_ms=node_ms,
+        cpu_s=cpu_s,
+        seconds=cpu_s / threads,
+    )
+
+
+def count_nodes(settings: StudySettings, shape: Sequence[int]) -> tuple[int, int, int]:
+    """Nodes along each axis: multiples of the node spacing inside the volume and the electrode's region.
+
+    Parameters
+    ----------
+    settings : StudySettings
+    shape : sequence of int
+
+    Returns
+    -------
+    tuple of int
+        Along z, y, x; of the whole volume where the region is found automatically.
+    """
+    region, spacing = settings.electrode.region_m, settings.correlation.node_spacing_vox
+    counts = []
+    for axis, side in zip("zyx", shape, strict=True):
+        low, high = region_edges_vox(region, axis, settings.voxel_size_m, side)
+        counts.append(sum(low <= position <= high for position in range(spacing, side, spacing)))
+    return counts[0], counts[1], counts[2]
+
+
+def region_edges_vox(region: object, axis: str, voxel_size_m: float, side: int) -> tuple[float, float]:
+    """Where the electrode's region begins and ends along an axis.
+
+    Parameters
+    ----------
+    region : RegionSettings, "all" or None
+    axis : {"z", "y", "x"}
+    voxel_size_m : float
+    side : int
+        Voxels of the volume along the axis.
+
+    Returns
+    -------
+    low, high : float
+        In voxels; the whole side where nothing is given.
+    """
+    edges = getattr(region, axis) if isinstance(region, RegionSettings) else None
+    return (0.0, float(side)) if edges is None else (edges[0] / voxel_size_m, edges[1] / voxel_size_m)

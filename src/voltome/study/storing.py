@@ -1,0 +1,365 @@
+"""The scans in the study's store: one grey window, OME-Zarr with its pyramid, and where in them the electrode lies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.grid import Block, Shape3, VolumeSource
+from voltome.study.job import Job
+from voltome.study.result import Result
+from voltome.study.source import SourceFile, describe_source
+from voltome.study.study_file import Study
+
+if TYPE_CHECKING:
+    from voltome.study.settings import ElectrodeSettings
+
+VOLUMES = "volumes.zarr"
+GREY_TYPE = np.dtype(np.uint16)
+
+_HIGHEST = 65535
+_SAMPLE_PLANES = 48
+_PERCENTILES = (0.01, 99.99)
+_WIDEN = 0.25  # of the percentiles' distance: later scans may be brighter and darker
+_PROFILE_VOXELS = 256**3
+_LEAST_CONTRAST = 2.5
+
+
+def plan_grey(study: Study) -> Iterator[Result]:
+    """One grey window for all scans."""
+    volumes = study.settings.volumes
+    given = volumes.grey_low is not None and volumes.grey_high is not None
+    parameters = {"low": volumes.grey_low, "high": volumes.grey_high}
+    yield Result("grey", "window", parameters, sources={} if given else {"volume": study.settings.scans[0].volume})
+
+
+def make_grey(job: Job) -> None:
+    """Find the grey window and write it down."""
+    from voltome import io
+
+    source = describe_source(job.study, job.study.settings.scans[0].volume)
+    volumes = job.study.settings.volumes
+    found = job.run("window", find_grey_window, source, volumes.grey_low, volumes.grey_high)
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_json(folder / "summary.json", {"grey_low": float(found["low"]), "grey_high": float(found["high"])})
+    job.publish("grey/window")
+
+
+def find_grey_window(source: SourceFile, low: float | None, high: float | None) -> dict[str, NDArray[Any]]:
+    """Grey values that become 0 and 65535: the whole range of 8 and 16 bits, else percentiles of some planes.
+
+    Parameters
+    ----------
+    source : SourceFile
+        The first scan.
+    low, high : float or None
+        What the study says of it.
+
+    Returns
+    -------
+    dict
+        `low`, `high`.
+    """
+    if low is None or high is None:
+        with source.open() as volume:
+            below, above = _type_range(volume.dtype) or _spread(volume)
+        low, high = below if low is None else low, above if high is None else high
+    return {"low": np.array(float(low)), "high": np.array(float(high))}
+
+
+def _type_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        return None
+    limits = np.iinfo(dtype)
+    return float(limits.min), float(limits.max)
+
+
+def _spread(volume: VolumeSource) -> tuple[float, float]:
+    planes = np.unique(np.linspace(0, volume.shape[0] - 1, _SAMPLE_PLANES).round().astype(int))
+    values = np.concatenate([volume[int(z) : int(z) + 1, :, :].ravel()[::7].astype(np.float64) for z in planes])
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return 0.0, 1.0
+    low, high = np.percentile(known, _PERCENTILES)
+    wider = _WIDEN * (high - low) if high > low else 1.0
+    return float(low - wider), float(high + wider)
+
+
+def plan_series(study: Study) -> Iterator[Result]:
+    """The metadata of the store of all scans."""
+    settings = study.settings
+    volumes = settings.volumes
+    parameters = {
+        "scans": [scan.name for scan in settings.scans],
+        "voxel_size_m": settings.voxel_size_m,
+        "axes": volumes.axes,
+        "shape": volumes.shape,
+        "dtype": volumes.dtype,
+    }
+    yield Result("series", "volumes", parameters, sources={"volume": settings.scans[0].volume})
+
+
+def make_series(job: Job) -> None:
+    """Write the metadata of the store."""
+    import hashlib
+
+    _prepare(job)
+    for path in sorted((job.store / VOLUMES).glob("**/zarr.json")):
+        content = path.read_bytes()
+        name = path.relative_to(job.store).as_posix()
+        job.files[name] = (len(content), hashlib.sha256(content).hexdigest())
+
+
+def _prepare(job: Job) -> Shape3:
+    from voltome import io
+
+    settings = job.study.settings
+    with describe_source(job.study, settings.scans[0].volume).open() as volume:
+        z, y, x = volume.shape
+    io.prepare_series(
+        job.store / VOLUMES,
+        names=[scan.name for scan in settings.scans],
+        shape=(z, y, x),
+        dtype=GREY_TYPE,
+        voxel_size_m=settings.voxel_size_m,
+        scratch=job.work,
+    )
+    return z, y, x
+
+
+def plan_volumes(study: Study) -> Iterator[Result]:
+    """Each scan in the store."""
+    volumes = study.settings.volumes
+    for t, scan in enumerate(study.settings.scans):
+        parameters = {
+            "t": t,
+            "axes": volumes.axes,
+            "flip": volumes.flip,
+            "shape": volumes.shape,
+            "dtype": volumes.dtype,
+        }
+        yield Result(
+            "volumes",
+            scan.name,
+            parameters,
+            inputs=("grey/window",),
+            after=("series/volumes",),
+            sources={"volume": scan.volume},
+        )
+
+
+def make_volume(job: Job) -> None:
+    """Store a scan shard by shard, then its pyramid level by level."""
+    from voltome import io
+
+    t, series = int(job.result.parameters["t"]), str(job.store / VOLUMES)
+    source = describe_source(job.study, job.result.sources["volume"])
+    window = io.read_json(job.store / "grey/window/summary.json")
+    blocks = io.series_blocks(io.open_series(series).shape)
+    scratch = str(job.work)
+    grey = (window["grey_low"], window["grey_high"])
+    stored = job.run_blocks("store", store_block, [(source, series, t, block, *grey, scratch) for block in blocks[0]])
+    for level in range(1, len(blocks)):
+        arguments = [(series, level, t, block, scratch) for block in blocks[level]]
+        stored += job.run_blocks(f"level{level}", reduce_block, arguments)
+    for shard in stored:
+        job.files[f"{VOLUMES}/{shard['name']}"] = (int(shard["size"]), str(shard["digest"]))
+    counts = np.sum([shard["counts"] for shard in stored[: len(blocks[0])]], axis=0)
+    names = ("below_window", "above_window", "missing", "voxels")
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_json(
+            folder / "summary.json", window | {name: int(count) for name, count in zip(names, counts, strict=True)}
+        )
+    job.publish(f"volumes/{job.result.subject}")
+
+
+def store_block(
+    source: SourceFile, series: str, t: int, block: Block, low: float, high: float, scratch: str
+) -> dict[str, NDArray[Any]]:
+    """Store one shard of a scan in the study's grey window.
+
+    Parameters
+    ----------
+    source : SourceFile
+    series : str
+        Path of the store.
+    t : int
+        Number of the scan.
+    block : three slices
+    low, high : float
+        Grey values that become 0 and 65535.
+    scratch : str
+        Folder for the file until it is complete.
+
+    Returns
+    -------
+    dict
+        `name`, `size`, `digest` of the file; `counts` of voxels below and above the window, without a value, in all.
+    """
+    from voltome import io
+
+    with source.open() as volume:
+        if volume.shape != io.open_series(series).shape:
+            from voltome.errors import InputError
+
+            raise InputError(
+                f"{source.name} has shape {volume.shape}, the first scan {io.open_series(series).shape}: crop or pad it"
+            )
+        values = volume[block]
+    scaled, counts = scale_grey(values, low, high)
+    name, size, digest = io.write_series_block(series, 0, t, block, scaled, scratch=scratch)
+    return {"name": np.array(name), "size": np.array(size), "digest": np.array(digest), "counts": counts}
+
+
+def scale_grey(values: NDArray[Any], low: float, high: float) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:
+    """Grey values in the study's 16-bit window.
+
+    Parameters
+    ----------
+    values : array
+    low, high : float
+        What becomes 0 and 65535.
+
+    Returns
+    -------
+    scaled : uint16 array
+        What is outside the window is at its ends; what is NaN is 0.
+    counts : (4,) int64
+        Voxels below and above the window, without a value, in all.
+
+    Examples
+    --------
+    >>> scale_grey(np.array([-1.0, 0.0, 0.5, 2.0, np.nan]), 0.0, 1.0)[0].tolist()
+    [0, 0, 32768, 65535, 0]
+    """
+    if values.dtype == GREY_TYPE and (low, high) == (0.0, float(_HIGHEST)):
+        return values, np.array([0, 0, 0, values.size])
+    kind = np.float32 if values.dtype.itemsize <= 2 else np.float64
+    scaled = (values.astype(kind) - kind(low)) * kind(_HIGHEST / (high - low))
+    missing = np.isnan(scaled)
+    counts = np.array([(scaled < -0.5).sum(), (scaled > _HIGHEST + 0.5).sum(), missing.sum(), values.size])
+    scaled[missing] = 0.0
+    return np.clip(np.rint(scaled), 0, _HIGHEST).astype(GREY_TYPE), counts
+
+
+def reduce_block(series: str, level: int, t: int, block: Block, scratch: str) -> dict[str, NDArray[Any]]:
+    """Make one shard of the pyramid; see `voltome.io.reduce_series_block`."""
+    from voltome import io
+
+    name, size, digest = io.reduce_series_block(series, level, t, block, scratch=scratch)
+    return {"name": np.array(name), "size": np.array(size), "digest": np.array(digest)}
+
+
+def plan_regions(study: Study) -> Iterator[Result]:
+    """Where the electrode lies in each scan."""
+    electrode = study.settings.electrode
+    parameters: dict[str, Any] = {"voxel_size_m": study.settings.voxel_size_m}
+    region = electrode.region_m
+    parameters["region_m"] = region if region is None or isinstance(region, str) else region.model_dump(mode="json")
+    for t, scan in enumerate(study.settings.scans):
+        yield Result("region", scan.name, parameters | {"t": t}, inputs=(f"volumes/{scan.name}",))
+
+
+def make_region(job: Job) -> None:
+    """Find the electrode's box in a scan."""
+    from voltome import io
+
+    study, series = job.study.settings, str(job.store / VOLUMES)
+    found = job.run("find", find_region, series, int(job.result.parameters["t"]), study.electrode, study.voxel_size_m)
+    box = {name: found[name].tolist() for name in ("low_vox", "high_vox")}
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_json(folder / "summary.json", box | {"found_by": str(found["found_by"])})
+    job.publish(f"region/{job.result.subject}")
+
+
+def find_region(series: str, t: int, electrode: ElectrodeSettings, voxel_size_m: float) -> dict[str, NDArray[Any]]:
+    """Box of a scan that the electrode lies in.
+
+    Parameters
+    ----------
+    series : str
+        Path of the store.
+    t : int
+    electrode : ElectrodeSettings
+    voxel_size_m : float
+
+    Returns
+    -------
+    dict
+        `low_vox`, `high_vox` (half-open, full voxels) and `found_by`: "study", "texture" or "nothing".
+    """
+    from voltome import io
+
+    shape = np.array(io.open_series(series).shape)
+    low, high, region = np.zeros(3, dtype=np.int64), shape.copy(), electrode.region_m
+    if region == "all":
+        return {"low_vox": low, "high_vox": high, "found_by": np.array("study")}
+    if region is not None:
+        for axis, edges in enumerate((region.z, region.y, region.x)):
+            if edges is not None:
+                low[axis], high[axis] = (min(round(edge / voxel_size_m), shape[axis]) for edge in edges)
+        return {"low_vox": low, "high_vox": high, "found_by": np.array("study")}
+    level = 0
+    while np.prod(shape >> level) > _PROFILE_VOXELS or (level < 2 and (shape[0] >> level) >= 48):
+        level += 1
+    with io.open_scan(series, t, level=min(level, len(io.open_series(series).level_shapes) - 1)) as volume:
+        texture = np.array([float(volume[z : z + 1, :, :].std()) for z in range(volume.shape[0])])
+        scale = round(shape[0] / volume.shape[0])
+    slab = find_slab(texture)
+    if slab is not None:
+        low[0], high[0] = slab[0] * scale, min(slab[1] * scale, shape[0])
+    return {"low_vox": low, "high_vox": high, "found_by": np.array("nothing" if slab is None else "texture")}
+
+
+def find_slab(texture: NDArray[np.floating]) -> tuple[int, int] | None:
+    """The longest stretch of planes with texture.
+
+    Silicon, pores and binder differ in grey, foil and separator do not: the sd of the electrode's planes is many times
+    theirs. The geometric mean of the extremes parts them.
+
+    Parameters
+    ----------
+    texture : (n,) array
+        Standard deviation of the grey values of each plane, on a coarse level where noise is averaged out.
+
+    Returns
+    -------
+    tuple of int or None
+        First plane and the one behind the last; None where planes do not differ by a factor of 2.5.
+
+    Examples
+    --------
+    >>> find_slab(np.array([1.0, 1.2, 6.0, 7.0, 5.0, 1.1]))
+    (2, 5)
+    """
+    least, most = float(texture.min()), float(texture.max())
+    if not most > _LEAST_CONTRAST * max(least, 1e-12 * most) or least == most:
+        return None
+    inside = np.concatenate([[False], texture > np.sqrt(max(least, 1e-6 * most) * most), [False]])
+    edges = np.flatnonzero(np.diff(inside.astype(np.int8)))
+    starts, stops = edges[::2], edges[1::2]
+    longest = int(np.argmax(stops - starts))
+    return int(starts[longest]), int(stops[longest])
+
+
+def read_box(store: Path, scan: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Corners of the electrode's box in a scan.
+
+    Parameters
+    ----------
+    store : Path
+    scan : str
+
+    Returns
+    -------
+    low, high : tuple of int
+        Half-open, in voxels.
+    """
+    from voltome import io
+
+    values = io.read_json(store / "region" / scan / "summary.json")
+    return tuple(values["low_vox"]), tuple(values["high_vox"])

@@ -1,0 +1,392 @@
+"""What a study tells: one row for each scan and each node, the errors where truth is known, and the report."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome import __version__
+from voltome.study.composing import derive_strain, plan_cumulative, plan_noise
+from voltome.study.correlating import plan_direct
+from voltome.study.job import Job
+from voltome.study.result import Result
+from voltome.study.storing import VOLUMES, plan_volumes
+from voltome.study.study_file import Study
+
+if TYPE_CHECKING:
+    from voltome.fields import DeformationField, StrainField
+    from voltome.twin.experiment import ElectrodeTwin
+
+_PIXELS = 360
+_TWIN = threading.Lock()
+
+
+def plan_truth(study: Study) -> Iterator[Result]:
+    """Errors of each scan, where the experiment was simulated."""
+    folder = study.settings.truth
+    if folder is None:
+        return
+    window = {"half_window_vox": study.settings.correlation.window_vox}
+    for result in plan_cumulative(study):
+        yield Result("truth", result.subject, window, inputs=(result.name,), sources={"twin": f"{folder}/twin.yaml"})
+
+
+def make_truth(job: Job) -> None:
+    """Compare a composed field and its strain with what its windows could at best measure."""
+    from voltome import io
+
+    assert job.study.settings.truth is not None
+    scan, window = job.result.subject, job.study.settings.correlation.window_vox
+    found = job.run(
+        "truth",
+        truth_block,
+        job.study.locate(job.study.settings.truth),
+        str(job.store),
+        scan,
+        window,
+    )
+    field = io.read_field_zarr(job.store / "cumulative" / scan / "field.zarr")
+    true = field.with_values(phi=found["phi"], status=found["status"])
+    at_node = field.with_values(phi=found["phi_at_node"], status=found["status"])
+    compared = compare_state(field, true, at_node, job)
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_field_zarr(folder / "field.zarr", true, voxel_size_m=job.study.settings.voxel_size_m)
+        io.write_json(folder / "accuracy.json", compared)
+    job.publish(f"truth/{scan}")
+
+
+def truth_block(folder: str, store: str, scan: str, half_window_vox: int) -> dict[str, NDArray[Any]]:
+    """True Phi at the nodes of a composed field: of their windows, and of the nodes themselves.
+
+    Parameters
+    ----------
+    folder : str
+        Of the simulated experiment.
+    store : str
+    scan : str
+    half_window_vox : int
+
+    Returns
+    -------
+    dict
+        `phi`, `phi_at_node` (N, 4, 4) and `status` (N,): 2 where the truth counts.
+    """
+    from voltome import io
+    from voltome.dvc.workers import InlinePool
+    from voltome.fields import NodeStatus
+    from voltome.pipeline.truth import find_truth
+
+    nodes = io.read_field_zarr(Path(store) / "cumulative" / scan / "field.zarr")
+    with _TWIN:
+        twin = _open_twin(folder)
+        number = [step.name.replace("-", ".") for step in twin.settings.steps].index(scan)
+        twin.step(number)
+    use = nodes.status != NodeStatus.MASKED
+    out = {"phi": np.full((len(nodes), 4, 4), np.nan), "phi_at_node": np.full((len(nodes), 4, 4), np.nan)}
+    status = np.full(len(nodes), int(NodeStatus.MASKED), dtype=np.int32)
+    with InlinePool(1) as pool:
+        window = find_truth(twin, number, nodes.positions_vox[use], half_window_vox=half_window_vox, pool=pool)
+        point = find_truth(twin, number, nodes.positions_vox[use], pool=pool)
+    out["phi"][use], out["phi_at_node"][use], status[use] = window.phi, point.phi, window.status
+    return out | {"status": status}
+
+
+@lru_cache(maxsize=1)
+def _open_twin(folder: str) -> ElectrodeTwin:
+    from voltome.pipeline.twin_folder import open_twin
+
+    return open_twin(folder)[0]
+
+
+def compare_state(
+    field: DeformationField, true: DeformationField, at_node: DeformationField, job: Job
+) -> dict[str, Any]:
+    """Errors of a scan's composed field and strain.
+
+    Parameters
+    ----------
+    field, true, at_node : DeformationField
+        Measured; true of each node's window; true of each node.
+    job : Job
+
+    Returns
+    -------
+    dict
+        `truth_error_vox` (median length of the error of displacement, over trusted nodes that the truth counts),
+        `truth_error_at_node_vox`, `truth_nodes`, and `rows` as the report shows them.
+    """
+    from voltome import io
+    from voltome.pipeline.truth import compare_with_truth
+
+    strain = derive_strain(field, job.study.settings.strain)
+    expected = derive_strain(true, job.study.settings.strain)
+    state = io.read_json(job.store / "cumulative" / job.result.subject / "summary.json")
+    compared = compare_with_truth(field, true, strain, expected)
+    errors = compare_with_truth(field, at_node, strain, expected)["error_u_vox"]
+    known = np.isfinite(compared["error_u_vox"])
+    sds = {
+        "axial displacement, mean": _in_voxels(state["displacement_z_sd_m"], job.study.settings.voxel_size_m),
+        "axial strain zz, mean": state["strain_zz_sd"],
+        "lateral strain yy, mean": state["strain_yy_sd"],
+        "lateral strain xx, mean": state["strain_xx_sd"],
+        "volumetric strain, mean": state["strain_volumetric_sd"],
+    }
+    rows = [{"scan": job.result.subject, **row, "sd": sds.get(row["name"], row["sd"])} for row in compared["errors"]]
+    return {
+        "truth_error_vox": float(np.median(compared["error_u_vox"][known])) if known.any() else None,
+        "truth_error_at_node_vox": float(np.median(errors[known])) if known.any() else None,
+        "truth_nodes": int(known.sum()),
+        "rows": rows,
+    }
+
+
+def _in_voxels(length_m: float | None, voxel_size_m: float) -> float:
+    return math.nan if length_m is None else length_m / voxel_size_m
+
+
+def _plan_gathering(study: Study, step: str) -> Result:
+    """A result of whatever there is of all scans."""
+    settings = study.settings
+    sources = {} if settings.electrochemistry.cycler is None else {"cycler": settings.electrochemistry.cycler}
+    inputs = [
+        r.name for plan in (plan_volumes, plan_noise, plan_cumulative, plan_direct, plan_truth) for r in plan(study)
+    ]
+    scans = [scan.model_dump(mode="json", include={"name", "repeats", "time_s", "soc"}) for scan in settings.scans]
+    parameters: dict[str, Any] = {"scans": scans, "voxel_size_m": settings.voxel_size_m}
+    return Result(step, "all", parameters, inputs=tuple(inputs), sources=sources, whatever_stands=True)
+
+
+def plan_tables(study: Study) -> Iterator[Result]:
+    """The tables of scans and nodes."""
+    yield _plan_gathering(study, "tables")
+
+
+def plan_report(study: Study) -> Iterator[Result]:
+    """The report."""
+    yield _plan_gathering(study, "report")
+
+
+def describe_scans(job: Job) -> list[dict[str, Any]]:
+    """One row for each scan of what stands.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    list of dict
+        The fields of `voltome.report.series.SeriesScan` and others; None where something is not known.
+    """
+    from voltome import io
+
+    history = None
+    if "cycler" in job.result.sources:
+        history = io.read_cycler_csv(job.study.locate(job.result.sources["cycler"]))
+    rows = []
+    for t, scan in enumerate(job.study.settings.scans):
+        row: dict[str, Any] = scan.model_dump(include={"name", "repeats", "time_s", "soc"})
+        row |= dict.fromkeys(("voltage_v", "current_a", "charge_ah"))
+        if history is not None and scan.time_s is not None:
+            row |= _read_cycler(history, scan.time_s)
+        grey = _read(job, f"volumes/{scan.name}", "summary.json")
+        if grey:
+            row["outside_grey_window"] = (grey["below_window"] + grey["above_window"]) / grey["voxels"]
+        state = _read(job, f"cumulative/{scan.name}", "summary.json")
+        row["failure"] = "it could not be made: see voltome status" if t and not state else None
+        row |= state
+        row["composed_direct_vox"] = _read(job, f"direct/{scan.name}", "summary.json").get("composed_direct_vox")
+        truth = _read(job, f"truth/{scan.name}", "accuracy.json")
+        row |= {name: truth.get(name) for name in ("truth_error_vox", "truth_error_at_node_vox")} if truth else {}
+        rows.append(row)
+    names = dict.fromkeys(name for row in rows for name in row)
+    return [{name: row.get(name) for name in names} for row in rows]
+
+
+def _read_cycler(history: Any, time_s: float) -> dict[str, float | None]:
+    inside = history.time_s[0] <= time_s <= history.time_s[-1]
+    out: dict[str, float | None] = {}
+    for name in ("voltage_v", "current_a", "charge_ah"):
+        values = getattr(history, name)
+        out[name] = float(np.interp(time_s, history.time_s, values)) if inside and values is not None else None
+    return out
+
+
+def _read(job: Job, name: str, file: str) -> dict[str, Any]:
+    """A summary of a result that stands; empty where it does not."""
+    from voltome import io
+
+    return io.read_json(job.store / name / file) if name in job.result.inputs else {}
+
+
+def make_tables(job: Job) -> None:
+    """Write the tables of scans and nodes."""
+    from voltome import io
+
+    rows = describe_scans(job)
+    units = {"time_s": "s", "voltage_v": "V", "current_a": "A", "charge_ah": "Ah"}
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    for name in columns:
+        if name.endswith(("_m", "_vox")):
+            units[name] = "m" if name.endswith("_m") else "voxel"
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_parquet(
+            folder / "scans.parquet", _without_empty(columns), units={k: u for k, u in units.items() if k in columns}
+        )
+        nodes = tabulate_nodes(job)
+        if nodes:
+            io.write_parquet(folder / "nodes.parquet", nodes, units=_node_units(nodes))
+    job.publish("tables")
+
+
+def _without_empty(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
+    """Columns, those of numbers with NaN for what is missing."""
+    out: dict[str, Sequence[Any]] = {}
+    for name, values in columns.items():
+        words = name in ("name", "repeats", "failure")
+        out[name] = [value if words else math.nan if value is None else float(value) for value in values]
+    return out
+
+
+def tabulate_nodes(job: Job) -> dict[str, NDArray[Any]]:
+    """Every node of every composed field, those outside the electrode left out.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    dict of (R,) array
+        Positions in voxels of the first scan, displacement in metres, strain, their sd, and what to make of them.
+    """
+    from voltome import io
+    from voltome.fields import NodeStatus
+
+    parts: dict[str, list[NDArray[Any]]] = {}
+    scans = [scan.name for scan in job.study.settings.scans if f"cumulative/{scan.name}" in job.result.inputs]
+    voxel_m = job.study.settings.voxel_size_m
+    for number, scan in enumerate(scans):
+        field = io.read_field_zarr(job.store / "cumulative" / scan / "field.zarr")
+        strain = derive_strain(field, job.study.settings.strain)
+        use = np.flatnonzero(field.status != NodeStatus.MASKED)
+        columns: dict[str, NDArray[Any]] = {"scan": np.full(len(use), number, dtype=np.int32), "node": use}
+        for i, axis in enumerate("zyx"):
+            columns[f"{axis}_vox"] = field.positions_vox[use, i]
+            columns[f"displacement_{axis}_m"] = field.displacement_vox[use, i] * voxel_m
+            columns[f"displacement_{axis}_sd_m"] = field.sd[use, 3 + 4 * i] * voxel_m
+        if len(strain) == len(field):
+            for i, axis in enumerate("zyx"):
+                columns[f"strain_{axis}{axis}"] = strain.strain[use, i, i]
+                columns[f"strain_{axis}{axis}_sd"] = strain.strain_sd[use, i, i]
+            columns["strain_volumetric"] = strain.volumetric[use]
+            columns["strain_volumetric_sd"] = strain.volumetric_sd[use]
+            columns["strain_measured"] = strain.measured[use]
+        columns |= {"zncc": field.zncc[use], "status": field.status[use], "trusted": field.trusted[use]}
+        columns["filled"] = field.filled[use].astype(bool)
+        for name, values in columns.items():
+            parts.setdefault(name, []).append(values)
+    out = {name: np.concatenate(values) for name, values in parts.items()}
+    if out:
+        out["scan"] = np.array(scans, dtype=object)[out["scan"]]
+    return out
+
+
+def _node_units(columns: Mapping[str, Any]) -> dict[str, str]:
+    suffixes = {"_vox": "voxel", "_m": "m"}
+    return {name: unit for name in columns for suffix, unit in suffixes.items() if name.endswith(suffix)}
+
+
+class _Fields(Mapping[str, Any]):
+    """Composed fields of a study, or their strain, read when they are asked for."""
+
+    def __init__(self, job: Job, *, strain: bool) -> None:
+        self._job, self._strain = job, strain
+        self._names = [s.name for s in job.study.settings.scans if f"cumulative/{s.name}" in job.result.inputs]
+
+    def __getitem__(self, name: str) -> DeformationField | StrainField:
+        from voltome import io
+
+        if name not in self._names:
+            raise KeyError(name)
+        field = io.read_field_zarr(self._job.store / "cumulative" / name / "field.zarr")
+        return derive_strain(field, self._job.study.settings.strain) if self._strain else field
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def make_report(job: Job) -> None:
+    """Write the page of the whole series."""
+    from voltome import io, report
+
+    settings = job.study.settings
+    slices, index, scale = read_slices(job)
+    noise = [name for name in job.result.inputs if name.startswith("noise/")]
+    repeats = []
+    for name in noise:
+        found, (reference, repeat) = _read(job, name, "noise.json"), name.removeprefix("noise/").split("-")
+        repeats.append(
+            {"reference": reference, "repeat": repeat, "factor": found.get("factor_u"), "refused": found["refused"]}
+        )
+    truth = [
+        row for scan in settings.scans for row in _read(job, f"truth/{scan.name}", "accuracy.json").get("rows", [])
+    ]
+    kept = settings.model_dump(mode="json", exclude={"scans", "watch", "truth"})
+    page = report.render_series_report(
+        {"title": job.study.folder.resolve().name, "version": __version__, "parameters": kept},
+        describe_scans(job),
+        _Fields(job, strain=False),
+        _Fields(job, strain=True),
+        slices,
+        slice_index_vox=index,
+        slice_scale=scale,
+        node_spacing_vox=settings.correlation.node_spacing_vox,
+        voxel_size_m=settings.voxel_size_m,
+        repeats=repeats,
+        truth=truth,
+    )
+    io.write_text(job.out, page, overwrite=True)
+    job.publish("report.html")
+
+
+def read_slices(job: Job) -> tuple[dict[str, NDArray[np.float32]], int, int]:
+    """Middle slice across y of each scan that is stored, as coarse as a picture needs it.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    slices : dict of (z, x) float32
+    index : int
+        Where they stand on y, in full voxels.
+    scale : int
+        Voxels per pixel.
+    """
+    from voltome import io
+
+    path = job.store / VOLUMES
+    shape = io.open_series(path).shape
+    level = 0
+    while max(shape[0], shape[2]) >> level > _PIXELS:
+        level += 1
+    middle = shape[1] // 2
+    slices = {}
+    for t, scan in enumerate(job.study.settings.scans):
+        if f"volumes/{scan.name}" in job.result.inputs:
+            with io.open_scan(path, t, level=level) as volume:
+                plane = min(middle >> level, volume.shape[1] - 1)
+                slices[scan.name] = volume[:, plane : plane + 1, :][:, 0, :].astype(np.float32)
+    return slices, middle, 2**level
