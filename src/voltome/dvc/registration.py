@@ -306,7 +306,7 @@ def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray)
     """Increment of the twelve parameters and ZNCC before it; None where the texture does not fix them."""
     low, high = level.low, level.high
     stride = int(moments.whole_groups(int(high[2] - low[2])))
-    buffer = np.empty(int((high[0] - low[0]) * (high[1] - low[1])) * stride + TAIL, dtype=np.float32)
+    buffer = np.zeros(int((high[0] - low[0]) * (high[1] - low[1])) * stride + TAIL, dtype=np.float32)
     window = moments.Window(level.node, low, high, buffer, stride)
     slabs = np.linspace(low[0], high[0], 17).astype(np.int64)
 

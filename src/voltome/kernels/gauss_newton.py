@@ -394,7 +394,7 @@ def correlate_nodes(reference, deformed, weighting, rules, nodes, low, high, phi
         np.zeros(ROWS * line_size(width), dtype=np.float32),
         np.zeros(PLANE_SIZE, dtype=np.float32),
         np.zeros(CELLS * _RESIDUALS * whole_groups(width) + 2 * LANES, dtype=np.float32),
-        np.empty(rows * whole_groups(width) + TAIL, dtype=np.float32),
+        np.zeros(rows * whole_groups(width) + TAIL, dtype=np.float32),
         np.zeros((2, 3, 2)),
         np.zeros((12, 12)),
         np.zeros((6, 6)),

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from voltome.errors import DamagedError, VoltomeError
+from voltome.study.compilation import compile_apart
 from voltome.study.executors import Workers
 from voltome.study.marks import put_in_place
 from voltome.study.result import Result
@@ -36,6 +38,7 @@ class Effort:
     blocks_done: int = 0
     retries: int = 0
     cpu_s: float = 0.0
+    scheduling_cpu_s: float = 0.0
     seconds: float = 0.0
 
 
@@ -99,6 +102,15 @@ class Job:
         StoppedError
             If the run is to end.
         """
+        clock = time.thread_time()
+        try:
+            return self._run_blocks(stage, function, arguments)
+        finally:
+            self.effort.scheduling_cpu_s += time.thread_time() - clock
+
+    def _run_blocks(
+        self, stage: str, function: Callable[..., Arrays], arguments: Sequence[tuple[Any, ...]]
+    ) -> list[dict[str, NDArray[Any]]]:
         from voltome import io
 
         self.work.mkdir(parents=True, exist_ok=True)
@@ -178,8 +190,15 @@ def work_block(function: Callable[..., Arrays], arguments: tuple[Any, ...], targ
     """
     from voltome import io
 
+    _get_ready()
     clock = time.thread_time()
     arrays = function(*arguments)
     if Path(target).parent.is_dir():
         io.write_arrays(target, arrays)
     return time.thread_time() - clock
+
+
+@lru_cache(maxsize=1)
+def _get_ready() -> None:
+    """A worker on another machine has kernels of its own to compile."""
+    compile_apart()

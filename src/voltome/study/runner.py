@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any
 from voltome import __version__
 from voltome.errors import DamagedError, InputError, ResourceError, VoltomeError
 from voltome.study import marks
+from voltome.study.compilation import compile_apart
 from voltome.study.executors import Workers
 from voltome.study.job import Job, StoppedError
 from voltome.study.result import Result, Step, make_key
@@ -113,6 +115,7 @@ def run_study(
     store = Path(out)
     _check_store(store)
     with io.hold_lock(store / RUN_FOLDER / "lock"):
+        compile_apart()
         return _Run(study, store, workers, STEPS if steps is None else steps, on_progress).run()
 
 
@@ -267,7 +270,9 @@ class _Run:
 
     def _make(self, step: Step, job: Job) -> None:
         job.work.mkdir(parents=True, exist_ok=True)
+        clock = time.thread_time()
         step.make(job)
+        job.effort.cpu_s += time.thread_time() - clock - job.effort.scheduling_cpu_s
         if self.stop.is_set():
             raise StoppedError
         mark = marks.Mark(
