@@ -7,9 +7,30 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from voltome import twin
 from voltome.io import write_cycler_csv, write_volume
+from voltome.study.executors import open_workers
+from voltome.study.runner import run_study
+from voltome.study.study_file import load_study
 
 SHAPE = (44, 40, 36)
+
+SPECKLE_SHAPE = (70, 50, 54)
+SPECKLE_MOTION = twin.make_affine_motion(
+    np.diag([1.03, 1.0, 0.99]), displacement_vox=(1.0, -0.6, 0.3), centre_vox=(np.array(SPECKLE_SHAPE) - 1) / 2
+)
+SPECKLE_STUDY = """\
+voxel_size_m: 5.0e-08
+scans:
+  - {name: T0, volume: T0.tif, time_s: 0}
+  - {name: T1, volume: T1.tif, time_s: 600}
+  - {name: T2, volume: T2.tif, time_s: 1200, repeats: T1}
+electrode:
+  region_m: all
+correlation:
+  node_spacing_vox: 8
+  half_window_vox: 10
+"""
 
 STUDY = """\
 voxel_size_m: 5.0e-08
@@ -41,3 +62,24 @@ def film(tmp_path: Path) -> Path:
     write_cycler_csv(folder / "cycler.csv", time_s=time_s, voltage_v=3 + time_s / 2000, current_a=0 * time_s + 1e-6)
     (folder / "study.yaml").write_text(STUDY)
     return folder
+
+
+@pytest.fixture(scope="session")
+def speckle_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study whose T1 is T0 stretched by 3 % along z, and whose T2 repeats T1."""
+    folder = tmp_path_factory.mktemp("films") / "speckle"
+    pair = twin.make_speckle_pair(SPECKLE_SHAPE, SPECKLE_MOTION, noise=0.03)
+    repeat = pair.deformed + 0.03 * np.random.default_rng(5).standard_normal(SPECKLE_SHAPE)
+    for name, volume in (("T0", pair.reference), ("T1", pair.deformed), ("T2", repeat)):
+        write_volume(folder / f"{name}.tif", np.clip(20000 + 8000 * volume, 0, 65535).astype(np.uint16))
+    (folder / "study.yaml").write_text(SPECKLE_STUDY)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def speckle_store(speckle_film: Path) -> Path:
+    """What a run on two threads made of it; never written to."""
+    out = speckle_film.parent / "store"
+    with open_workers(threads=2) as workers:
+        assert not run_study(load_study(speckle_film), out, workers).failed
+    return out

@@ -11,32 +11,23 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voltome.errors import VoltomeError
-from voltome.fields import FloatArray, evaluate_affine
-from voltome.grid import Block, Shape3, VolumeSource, make_block
+from voltome.fields import FloatArray
+from voltome.grid import Shape3, VolumeSource
 from voltome.study.inspection import VOXEL_SIZE_TOLERANCE
 from voltome.study.source import SourceFile
 from voltome.study.storing import find_slab
 
 if TYPE_CHECKING:
-    from voltome.study.settings import ElectrodeSettings, StudySettings
+    from voltome.study.settings import StudySettings
 
 _PLANES = 64
 _PLANE_SIDE = 256
-_INSCRIBED = 0.7
-"""Side of the square that lies inside the circle which a reconstruction fills, over the volume's."""
-
 _CONTRAST_PERCENTILES = (1.0, 99.0)
 _TEXTURE_SIDE = 4
 _MAD_TO_SD = 1.4826
 
-_SLAB_PLANES = (32, 192)
-_SLAB_SHARE = 4
-_SLAB_SIDE = 1024
-_SLAB_VOXELS = 1 << 22
-_LEAST_SIDE = 10
 _LEAST_ZNCC = 0.3
 
 
@@ -71,36 +62,6 @@ class GreyLook:
 
 
 @dataclass(frozen=True)
-class Drift:
-    """How a scan lies beside an earlier one, at the collector.
-
-    Parameters
-    ----------
-    against : str
-        Name of the earlier scan.
-    translation_m : tuple of float
-        Displacement of the collector's face in the middle of the field, z, y, x.
-    rotation_mrad : tuple of float
-        Rotation vector z, y, x, right-handed in x, y, z. The tilts, about y and x, hold what swelling bends too.
-    magnification : float
-        In-plane stretch.
-    zncc : float
-        Zero-normalised cross-correlation of the two slabs after registration.
-    """
-
-    against: str
-    translation_m: tuple[float, float, float]
-    rotation_mrad: tuple[float, float, float]
-    magnification: float
-    zncc: float
-
-    @property
-    def length_m(self) -> float:
-        """Length of the translation."""
-        return float(np.linalg.norm(self.translation_m))
-
-
-@dataclass(frozen=True)
 class Arrival:
     """A scan that has arrived, and whether it will do.
 
@@ -115,6 +76,8 @@ class Arrival:
         Its noise over the first scan's; None for the first one.
     drift : Drift or None
         None for the first one, and where none could be measured.
+    drift_since : str or None
+        The earlier scan that it was compared with.
     """
 
     scan: str
@@ -122,6 +85,7 @@ class Arrival:
     grey: GreyLook | None = None
     noise_rise: float | None = None
     drift: Drift | None = None
+    drift_since: str | None = None
 
     @property
     def go(self) -> bool:
@@ -176,7 +140,7 @@ def inspect_arrival(
         Also where the scan cannot be read or compared: that is a reason then.
     """
     reasons: list[str] = []
-    grey, rise, drift = None, None, None
+    grey, rise, drift, since = None, None, None, None
     try:
         reasons += _find_wrong_size(source, settings.voxel_size_m)
         with source.open() as volume:
@@ -189,11 +153,11 @@ def inspect_arrival(
                     most = settings.watch.most_noise_rise
                     reasons.append(f"its noise is {rise:.2f} times that of {first.scan} (at most {most:g})")
             if last is not None and grey.contrast > 0 and _same_shape(grey, last.arrival):
-                drift = find_drift(volume, last, settings)
-                reasons += _judge_drift(drift, last, settings.watch.most_drift_m)
+                drift, since = _compare_place(volume, last, settings), last.arrival.scan
+                reasons += _judge_drift(drift, since, settings.watch.most_drift_m)
     except VoltomeError as error:
         reasons.append(" ".join(str(error).split()))
-    return Arrival(scan, tuple(reasons), grey, rise, drift)
+    return Arrival(scan, tuple(reasons), grey, rise, drift, since)
 
 
 def look_at_grey(volume: VolumeSource, grey_window: tuple[float, float]) -> GreyLook:
@@ -213,7 +177,7 @@ def look_at_grey(volume: VolumeSource, grey_window: tuple[float, float]) -> Grey
         Of a volume without any value, or a constant one, `contrast` and `noise` are 0.
     """
     nz, ny, nx = volume.shape
-    y, x = (_middle(n, _PLANE_SIDE) for n in (ny, nx))
+    y, x = (cut_middle(n, _PLANE_SIDE) for n in (ny, nx))
     numbers = np.unique(np.linspace(0, nz - 1, _PLANES).round().astype(int))
     planes = np.concatenate([volume[int(z) : int(z) + 1, y, x] for z in numbers]).astype(np.float64)
     known = np.isfinite(planes)
@@ -235,12 +199,6 @@ def look_at_grey(volume: VolumeSource, grey_window: tuple[float, float]) -> Grey
         noise=_measure_noise(planes) / contrast if contrast > 0 else 0.0,
         electrode_z_vox=(int(numbers[slab[0]]), int(numbers[slab[1] - 1])),
     )
-
-
-def _middle(n: int, most: int) -> slice:
-    side = min(n, most, max(round(_INSCRIBED * n), 2 * _TEXTURE_SIDE))
-    start = (n - side) // 2
-    return slice(start, start + side)
 
 
 def _measure_noise(planes: FloatArray) -> float:
@@ -294,132 +252,28 @@ def _compare_shape(grey: GreyLook, first: Arrival) -> Iterator[str]:
         yield f"it has {got} voxels ({first.scan} {wanted})"
 
 
-def _judge_drift(drift: Drift | None, last: Earlier, most_m: float) -> Iterator[str]:
+def _compare_place(volume: VolumeSource, last: Earlier, settings: StudySettings) -> Drift | None:
+    assert last.arrival.grey is not None
+    with last.source.open() as before:
+        return find_drift(
+            before,
+            volume,
+            electrode_z_vox=last.arrival.grey.electrode_z_vox,
+            electrode=settings.electrode,
+            voxel_size_m=settings.voxel_size_m,
+        )
+
+
+def _judge_drift(drift: Drift | None, since: str, most_m: float) -> Iterator[str]:
     if drift is None:
-        yield f"its drift since {last.arrival.scan} cannot be measured: there is too little at the collector to go by"
+        yield f"its drift since {since} cannot be measured: there is too little at the collector to go by"
     elif drift.zncc < _LEAST_ZNCC:
         least = f"ZNCC {drift.zncc:.2f}, at least {_LEAST_ZNCC:g}"
-        yield f"it does not look like {drift.against} ({least}): another place, or too far away"
+        yield f"it does not look like {since} ({least}): another place, or too far away"
     elif drift.length_m > most_m:
         moved = ", ".join(f"{axis} {step * 1e6:+.2f}" for axis, step in zip("zyx", drift.translation_m, strict=True))
         length, most = drift.length_m * 1e6, most_m * 1e6
-        yield f"it has drifted by {length:.2f} um since {drift.against} ({moved}; at most {most:g})"
-
-
-def find_drift(volume: VolumeSource, last: Earlier, settings: StudySettings) -> Drift | None:
-    """Drift of the collector since an earlier scan.
-
-    Slabs at the collector's end of both scans, reduced to some four million voxels, are registered by one affine
-    (`voltome.dvc.registration.register_affine`); its displacement at the collector's face is the drift, which swelling
-    does not move.
-
-    Parameters
-    ----------
-    volume : VolumeSource
-        Of the earlier scan's shape.
-    last : Earlier
-        A scan that is `comparable`.
-    settings : StudySettings
-
-    Returns
-    -------
-    Drift or None
-        None where there is no texture, or too little has a grey value.
-
-    Raises
-    ------
-    InputError, ResourceError
-        If one of the scans cannot be read.
-    """
-    from voltome.dvc.particle_motion import rotation_vectors
-    from voltome.dvc.registration import register_affine
-
-    assert last.arrival.grey is not None
-    face, low, high = find_collector_box(last.arrival.grey, settings.electrode, settings.voxel_size_m)
-    factor = 1
-    while np.prod((high - low) // factor) > _SLAB_VOXELS and min(high - low) >= 2 * factor * _LEAST_SIDE:
-        factor *= 2
-    with last.source.open() as before:
-        slabs = [_read_slab(source, low, high, factor) for source in (before, volume)]
-    known = np.isfinite(slabs[0]) & np.isfinite(slabs[1])
-    if min(known.shape) < _LEAST_SIDE or known.mean() < 0.5 or any(np.ptp(slab[known]) == 0 for slab in slabs):
-        return None
-    for slab in slabs:
-        _keep_texture(slab, known)
-    found = register_affine(*slabs, mask=None if known.all() else known.astype(np.float32))
-    if not np.isfinite(found.zncc):
-        return None
-    place = np.array([face, *((low + high - 1) / 2)[1:]])
-    reduced = (place - low - (factor - 1) / 2) / factor
-    phi = evaluate_affine(found.phi, found.centre_vox, reduced[None])[0]
-    z, y, x = (float(step) for step in phi[:3, 3] * factor * settings.voxel_size_m)
-    turn_z, turn_y, turn_x = (float(turn) for turn in rotation_vectors(phi[None, :3, :3])[0] * 1e3)
-    stretch = float(np.sqrt(abs(np.linalg.det(phi[1:3, 1:3]))))
-    return Drift(last.arrival.scan, (z, y, x), (turn_z, turn_y, turn_x), stretch, found.zncc)
-
-
-def _keep_texture(slab: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
-    """Take each plane's mean out, in place: layers alone would match wherever the field lies."""
-    slab[~known] = 0.0
-    slab -= (slab.sum(axis=(1, 2)) / np.maximum(known.sum(axis=(1, 2)), 1))[:, None, None]
-    slab[~known] = 0.0
-
-
-def find_collector_box(
-    grey: GreyLook, electrode: ElectrodeSettings, voxel_size_m: float
-) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
-    """The collector's face in a scan, and the box around it in which drift is measured.
-
-    The box is a quarter of the volume deep, 32 to 192 planes, a quarter of it on the collector's side of the face: deep
-    enough for the texture of some particles, thin enough that these move with the collector.
-
-    Parameters
-    ----------
-    grey : GreyLook
-    electrode : ElectrodeSettings
-        Its region along z, where the study gives one, tells the face; else the scan's texture does.
-    voxel_size_m : float
-
-    Returns
-    -------
-    face_z_vox : float
-    low_vox, high_vox : (3,) int64
-        Corners of the box, half-open.
-    """
-    region, nz = electrode.region_m, grey.shape[0]
-    edges = None if region is None or isinstance(region, str) else region.z
-    first, last = grey.electrode_z_vox if edges is None else (round(edge / voxel_size_m) for edge in edges)
-    low_side = electrode.collector_side == "low-z"
-    face = min(max(first if low_side else last, 0), nz - 1)
-    depth = min(nz, max(_SLAB_PLANES[0], min(_SLAB_PLANES[1], nz // _SLAB_SHARE)))
-    start = face - depth // 4 if low_side else face + depth // 4 - depth
-    start = min(max(start, 0), nz - depth)
-    y, x = (_middle(n, _SLAB_SIDE) for n in grey.shape[1:])
-    return float(face), np.array([start, y.start, x.start]), np.array([start + depth, y.stop, x.stop])
-
-
-def _read_slab(
-    source: VolumeSource, low: NDArray[np.int64], high: NDArray[np.int64], factor: int
-) -> NDArray[np.float32]:
-    from voltome.dvc.blocks import reduce_volume
-
-    part = _Part(source, low, high)
-    reduced = reduce_volume(part, factor)
-    return np.array(reduced[make_block((0, 0, 0), reduced.shape)], dtype=np.float32)
-
-
-class _Part:
-    """A box of a volume as a volume of its own."""
-
-    def __init__(self, source: VolumeSource, low: NDArray[np.int64], high: NDArray[np.int64]) -> None:
-        self._source, self._low = source, low
-        self.shape = tuple(int(n) for n in high - low)
-        self.dtype: np.dtype[Any] = source.dtype
-        self.chunk_shape: tuple[int, ...] = getattr(source, "chunk_shape", (1, 1, 1))
-
-    def __getitem__(self, block: Block) -> NDArray[Any]:
-        start, stop = (np.array([getattr(edge, end) for edge in block]) for end in ("start", "stop"))
-        return self._source[make_block(self._low + start, self._low + stop)]
+        yield f"it has drifted by {length:.2f} um since {since} ({moved}; at most {most:g})"
 
 
 def read_arrival(values: Mapping[str, Any]) -> Arrival:

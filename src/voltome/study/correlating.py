@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voltome.errors import InputError
 from voltome.fields import DeformationField, FloatArray
 from voltome.grid import Block, Shape3, VolumeSource
+from voltome.study.composing import compose_series
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.source import SourceFile, describe_source
@@ -107,8 +109,9 @@ def plan_increments(study: Study) -> Iterator[Result]:
 def plan_direct(study: Study) -> Iterator[Result]:
     """Each scan but the second against the first, from the composed field on."""
     scans = study.settings.scans
+    increments = [result.name for result in plan_increments(study)]
     for t in range(2, len(scans)) if study.settings.correlation.direct_check else ():
-        yield _plan_pair(study, "direct", scans[t].name, (0, t), f"cumulative/{scans[t].name}")
+        yield _plan_pair(study, "direct", scans[t].name, (0, t), *increments[:t])
 
 
 def _plan_pair(study: Study, step: str, subject: str, numbers: tuple[int, int], *inputs: str) -> Result:
@@ -134,10 +137,9 @@ def make_direct(job: Job) -> None:
     """Correlate a scan with the first one, starting from the composed field, and compare."""
     from voltome import io
 
-    composed = io.read_field_zarr(job.store / "cumulative" / job.result.subject / "field.zarr")
+    increments = [name for name in job.result.inputs if name.startswith("increments/")]
+    composed, _ = compose_series([io.read_field_zarr(job.store / name / "field.zarr") for name in increments])
     if not np.isfinite(composed.phi).all(axis=(1, 2)).any():
-        from voltome.errors import InputError
-
         raise InputError(f"the composed field of {job.result.subject} has no node to start from: see its increments")
     correlation = _correlate(job, composed)
     _write(job, correlation, compare_fields(composed, correlation.field))

@@ -6,6 +6,7 @@ import datetime
 import shutil
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ OnProgress = Callable[[str, int, int], None]
 
 _CRATE = "ro-crate-metadata.json"
 _HASH_THREADS = 4
+_MOST_STUMBLES = 3
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,7 @@ class _Run:
         self.digests: dict[str, str] = {}
         self.damaged: dict[str, str] = {}
         self.failed: dict[str, str] = {}
+        self.stumbles: Counter[str] = Counter()
         self.made: list[str] = []
         self.kept: list[str] = []
         self.held_up: list[str] = []
@@ -293,14 +296,14 @@ class _Run:
         name = job.result.name
         try:
             future.result()
-        except (ResourceError, MemoryError) as error:
-            damaged = self._find_damaged_input(job) if isinstance(error, DamagedError) else None
-            if damaged is None and not isinstance(error, DamagedError):
-                raise
-            if damaged is None or damaged in self.damaged:
+        except DamagedError as error:
+            culprit = self._find_damaged_input(job)
+            if culprit is None or self.stumbles[name] == _MOST_STUMBLES:
                 self._fail(name, error)
             else:
-                self._make_again(damaged, name, waiting)
+                self._make_again(culprit, name, waiting)
+        except (ResourceError, MemoryError):
+            raise
         except StoppedError:
             raise
         except Exception as error:
@@ -318,24 +321,26 @@ class _Run:
 
     def _find_damaged_input(self, job: Job) -> str | None:
         """The result, among those that a job reads, that is not what it was."""
+        hashes = type(self.hashes)(None)  # what is known of files that rot without a trace is worth nothing
         for name in job.result.inputs:
             mark = marks.read_mark(self.store, name)
-            fresh = type(self.hashes)(None)
-            damage = None if mark is None else marks.find_damage(self.store, mark, fresh)
+            damage = "its mark" if mark is None else marks.find_damage(self.store, mark, hashes)
             if damage is not None:
-                self.damaged.setdefault(name, "")
-                self.damaged[name] = damage
+                self.damaged.setdefault(name, damage)
                 return name
         return None
 
     def _make_again(self, damaged: str, name: str, waiting: dict[str, tuple[Step, Result]]) -> None:
         """Put a damaged result, and the one that stumbled over it, back to those that wait."""
-        marks.remove_result(self.store, damaged)
-        self.keys.pop(damaged, None)
-        for other in (damaged, name):
-            waiting[other] = self.plan[other]
-            self.log.note(other, "waiting")
-        self.kept = [other for other in self.kept if other != damaged]
+        self.stumbles[name] += 1
+        waiting[name] = self.plan[name]
+        self.log.note(name, "waiting")
+        if damaged in self.keys:  # else another one stumbled over it before
+            marks.remove_result(self.store, damaged)
+            del self.keys[damaged]
+            waiting[damaged] = self.plan[damaged]
+            self.log.note(damaged, "waiting")
+            self.kept = [other for other in self.kept if other != damaged]
 
     def _close(self, state: str) -> dict[str, Any]:
         """Remember the hashes of what stands and write what the run says of itself."""

@@ -312,6 +312,9 @@ class WatchSettings(Settings):
 class StudySettings(Settings):
     """A study: the scans of one electrode, and how they are evaluated."""
 
+    title: str | None = Field(
+        default=None, max_length=200, description="what the report is called", json_schema_extra=COMMON
+    )
     voxel_size_m: float = Field(
         ge=1e-9, le=1e-3, description="edge of a voxel in metres", examples=[5e-8], json_schema_extra=REQUIRED
     )

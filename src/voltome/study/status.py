@@ -98,7 +98,7 @@ class StudyStatus:
 
 
 def read_status(store: str | Path) -> StudyStatus:
-    """Read how far a study is, from its marks and what the last run says of itself; a run that goes on is not disturbed.
+    """Read how far a study is, from its marks and what the last run says of itself; one that goes on is not disturbed.
 
     Parameters
     ----------
@@ -155,6 +155,26 @@ def _read_marks(folder: Path) -> Iterable[marks.Mark]:
     return (mark for mark in found if mark is not None)
 
 
+def natural_key(name: str) -> list[str | int]:
+    """Key that sorts names by the numbers in them.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    list
+        For `sorted`.
+
+    Examples
+    --------
+    >>> sorted(["T10", "T9"], key=natural_key)
+    ['T9', 'T10']
+    """
+    return [int(part) if number % 2 else part.lower() for number, part in enumerate(re.split(r"([0-9]+)", name))]
+
+
 def _order(names: Iterable[str]) -> list[str]:
     """Names by step, in the order of the steps, and within a step by their numbers."""
     from voltome.study.steps import STEPS
@@ -163,8 +183,7 @@ def _order(names: Iterable[str]) -> list[str]:
 
     def place(name: str) -> tuple[int, list[str | int]]:
         step, _, subject = name.partition("/")
-        parts = [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", subject)]
-        return steps.index(step) if step in steps else len(steps), parts
+        return steps.index(step) if step in steps else len(steps), natural_key(subject)
 
     return sorted(set(names), key=place)
 

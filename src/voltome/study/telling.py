@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,7 +171,13 @@ def plan_tables(study: Study) -> Iterator[Result]:
 
 def plan_report(study: Study) -> Iterator[Result]:
     """The report."""
-    yield _plan_gathering(study, "report")
+    gathered = _plan_gathering(study, "report")
+    yield replace(gathered, parameters={**gathered.parameters, "shown": _shown_settings(study)})
+
+
+def _shown_settings(study: Study) -> dict[str, Any]:
+    """What the report says of the study's settings; scans have a table of their own."""
+    return study.settings.model_dump(mode="json", exclude={"scans", "watch", "truth"})
 
 
 def describe_scans(job: Job) -> list[dict[str, Any]]:
@@ -342,9 +349,10 @@ def make_report(job: Job) -> None:
     truth = [
         row for scan in settings.scans for row in _read(job, f"truth/{scan.name}", "accuracy.json").get("rows", [])
     ]
-    kept = settings.model_dump(mode="json", exclude={"scans", "watch", "truth"})
+    shown = dict(job.result.parameters["shown"])
+    title = shown.pop("title") or f"A study of {len(settings.scans)} scans"
     page = report.render_series_report(
-        {"title": job.study.folder.resolve().name, "version": __version__, "parameters": kept},
+        {"title": title, "version": __version__, "parameters": shown},
         describe_scans(job),
         _Fields(job, strain=False),
         _Fields(job, strain=True),

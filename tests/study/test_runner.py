@@ -1,0 +1,315 @@
+"""A study is run: what is made, what is kept, and what a run survives."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from voltome import io
+from voltome.errors import InputError
+from voltome.study.executors import open_workers
+from voltome.study.marks import find_marks, read_mark
+from voltome.study.result import Result, Step
+from voltome.study.runner import plan_study, run_study
+from voltome.study.steps import STEPS
+from voltome.study.study_file import load_study
+
+NOT_RESULTS = ("run/", "ro-crate-metadata.json")
+
+
+def run(film, out, *, steps=None, threads=2):
+    with open_workers(threads=threads) as workers:
+        return run_study(load_study(film), out, workers, steps=steps)
+
+
+def digest_results(store: Path) -> dict[str, str]:
+    """Every file of the results; what says when a run was is none."""
+    files = [path for path in store.rglob("*") if path.is_file()]
+    names = {path.relative_to(store).as_posix(): path for path in files}
+    return {
+        name: hashlib.sha256(path.read_bytes()).hexdigest()
+        for name, path in sorted(names.items())
+        if not name.startswith(NOT_RESULTS)
+    }
+
+
+def check_same(store: Path, other: Path) -> None:
+    found, expected = digest_results(store), digest_results(other)
+    assert found.keys() == expected.keys()
+    assert [name for name in found if found[name] != expected[name]] == []
+
+
+def check_tidy(store: Path) -> None:
+    """Nothing half-written is left."""
+    hidden = [path for path in store.rglob(".*") if path.name != ".zattrs"]
+    assert hidden == []
+    assert not (store / "run" / "work").exists()
+
+
+@pytest.fixture
+def film(speckle_film, tmp_path):
+    """A copy of the study that a test may change."""
+    return shutil.copytree(speckle_film, tmp_path / "film")
+
+
+@pytest.fixture
+def store(speckle_store, tmp_path):
+    """A copy of its results that a test may spoil."""
+    return shutil.copytree(speckle_store, tmp_path / "store")
+
+
+def test_the_stretch_that_was_put_in_comes_out(speckle_store):
+    rows = io.read_parquet(speckle_store / "tables" / "scans.parquet")
+    assert rows["name"].tolist() == ["T0", "T1", "T2"]
+    np.testing.assert_allclose(rows["strain_zz"][1:], np.log(1.03), atol=1e-3)
+    np.testing.assert_allclose(rows["strain_xx"][1:], np.log(0.99), atol=1e-3)
+    assert (rows["nodes_trusted"][1:] > 0.9 * rows["nodes"][1:]).all()
+    assert rows["composed_direct_vox"][2] < 0.02
+    noise = io.read_json(speckle_store / "noise" / "T1-T2" / "noise.json")
+    assert noise["refused"] is None
+    assert 0.5 < noise["factor_u"] < 2.0
+
+
+def test_every_result_says_what_made_it(speckle_film, speckle_store):
+    plan = plan_study(load_study(speckle_film), STEPS)
+    assert find_marks(speckle_store) == sorted(plan)
+    mark = read_mark(speckle_store, "increments/T0-T1")
+    assert mark.inputs.keys() == {"volumes/T0", "volumes/T1", "region/T0"}
+    assert mark.inputs["volumes/T1"] == read_mark(speckle_store, "volumes/T1").key
+    assert mark.parameters["half_window_vox"] == 10
+    text = (speckle_store / "made_by" / "increments" / "T0-T1.json").read_text()
+    assert str(speckle_film.parent) not in text
+
+
+def test_a_second_run_has_nothing_to_do(speckle_film, store):
+    before = digest_results(store)
+    summary = run(speckle_film, store)
+    assert summary.made == ()
+    assert len(summary.kept) == len(find_marks(store))
+    assert digest_results(store) == before
+
+
+def test_one_thread_gives_the_same_bytes_as_two(speckle_film, speckle_store, tmp_path):
+    assert not run(speckle_film, tmp_path / "out", threads=1).failed
+    check_same(tmp_path / "out", speckle_store)
+    check_tidy(tmp_path / "out")
+
+
+def test_processes_give_the_same_bytes_as_threads(speckle_film, speckle_store, tmp_path):
+    with open_workers(processes=2) as workers:
+        assert not run_study(load_study(speckle_film), tmp_path / "out", workers).failed
+    check_same(tmp_path / "out", speckle_store)
+
+
+def test_a_changed_parameter_redoes_what_depends_on_it_and_nothing_else(film, store):
+    text = (film / "study.yaml").read_text()
+    (film / "study.yaml").write_text(text + "strain:\n  measure: small\n")
+    summary = run(film, store)
+    assert sorted(summary.made) == ["cumulative/T1", "cumulative/T2", "report/all", "tables/all"]
+    (film / "study.yaml").write_text(text.replace("half_window_vox: 10", "half_window_vox: 9"))
+    made = run(film, store).made
+    assert not [name for name in made if name.startswith(("grey", "series", "volumes", "region"))]
+    assert {"increments/T0-T1", "increments/T1-T2", "direct/T2", "noise/T1-T2"} <= set(made)
+
+
+def test_parameters_that_are_changed_back_give_the_same_bytes_again(film, store, speckle_store):
+    text = (film / "study.yaml").read_text()
+    (film / "study.yaml").write_text(text + "strain:\n  measure: small\n")
+    run(film, store)
+    assert digest_results(store) != digest_results(speckle_store)
+    (film / "study.yaml").write_text(text)
+    run(film, store)
+    check_same(store, speckle_store)
+
+
+def test_other_grey_values_in_a_scan_redo_what_was_made_from_it(film, store):
+    volume = io.read_volume(film / "T2.tif")
+    volume[3, 4, 5] += 1
+    io.write_volume(film / "T2.tif", volume, overwrite=True)
+    made = run(film, store).made
+    assert "volumes/T2" in made and "increments/T1-T2" in made
+    assert "volumes/T1" not in made and "increments/T0-T1" not in made and "cumulative/T1" in made  # its noise
+
+
+def test_a_scan_that_is_renamed_on_disk_alone_redoes_nothing(film, store):
+    (film / "T1.tif").rename(film / "first charge.tif")
+    text = (film / "study.yaml").read_text().replace("T1.tif", "first charge.tif")
+    (film / "study.yaml").write_text(text)
+    assert run(film, store).made == ()
+
+
+def test_a_scan_that_leaves_the_study_leaves_the_store(film, store, speckle_store):
+    lines = (film / "study.yaml").read_text().splitlines(keepends=True)
+    (film / "study.yaml").write_text("".join(line for line in lines if "T2" not in line))
+    summary = run(film, store)
+    assert "volumes/T2" in summary.removed and "direct/T2" in summary.removed
+    assert not [name for name in digest_results(store) if "T2" in name or name.startswith("volumes.zarr/0/c/2")]
+    (film / "study.yaml").write_text("".join(lines))
+    made = run(film, store).made
+    assert "volumes/T1" not in made and "increments/T0-T1" not in made
+    check_same(store, speckle_store)
+
+
+@pytest.mark.parametrize(
+    ("file", "result"),
+    [
+        ("volumes.zarr/0/c/1/0/0/0", "volumes/T1"),
+        ("volumes.zarr/1/zarr.json", "series/volumes"),
+        ("increments/T0-T1/field.zarr/phi/c/0/0/0/0/0", "increments/T0-T1"),
+        ("tables/nodes.parquet", "tables/all"),
+    ],
+)
+def test_a_damaged_file_is_found_named_and_made_again(speckle_film, store, speckle_store, file, result):
+    content = bytearray((store / file).read_bytes())
+    content[len(content) // 2] ^= 1
+    (store / file).write_bytes(content)
+    summary = run(speckle_film, store)
+    assert summary.damaged == {result: file}
+    assert summary.made == (result,)
+    check_same(store, speckle_store)
+
+
+def test_a_file_that_is_cut_short_or_gone_is_made_again(speckle_film, store, speckle_store):
+    shard, table = store / "volumes.zarr/0/c/2/0/0/0", store / "tables" / "scans.parquet"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    table.unlink()
+    assert set(run(speckle_film, store).made) == {"volumes/T2", "tables/all"}
+    check_same(store, speckle_store)
+
+
+def test_damage_that_only_reading_finds_is_made_again_in_the_same_run(film, store, speckle_store):
+    shard = store / "volumes.zarr/0/c/0/0/0/0"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    hashes = io.FileHashes(store / "run" / "stat.json")
+    mark = read_mark(store, "volumes/T0")
+    time.sleep(2.1)  # younger files are read again in any case
+    hashes.remember(shard, mark.files["volumes.zarr/0/c/0/0/0/0"][1])  # a disk that rots tells nobody
+    hashes.save()
+    text = (film / "study.yaml").read_text()
+    (film / "study.yaml").write_text(text.replace("half_window_vox: 10", "half_window_vox: 9"))
+    summary = run(film, store)
+    assert summary.damaged == {"volumes/T0": "volumes.zarr/0/c/0/0/0/0"}
+    assert not summary.failed
+    (film / "study.yaml").write_text(text)
+    run(film, store)
+    check_same(store, speckle_store)
+
+
+def test_a_second_run_on_one_store_is_refused(speckle_film, store):
+    with io.hold_lock(store / "run" / "lock"), pytest.raises(InputError, match="is being run by process"):
+        run(speckle_film, store)
+
+
+def test_a_folder_with_other_things_is_refused(speckle_film, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(InputError, match=r"holds thesis\.tex and no study's results"):
+        run(speckle_film, tmp_path)
+
+
+def stumble(counter, times):
+    """Fail as often as it is told, then do."""
+    tried = Path(counter)
+    count = int(tried.read_text()) if tried.exists() else 0
+    tried.write_text(str(count + 1))
+    if count < times:
+        raise ValueError(f"stumbled {count + 1} times")
+    return {"count": np.array(count)}
+
+
+def make_steps(counter, times):
+    """A study of four results, the second of which stumbles, the third of which waits for it."""
+
+    def make(job):
+        with io.staged_directory(job.out, overwrite=True) as folder:
+            if job.result.subject == "b":
+                found = job.run("stumble", stumble, str(counter), times)
+                io.write_json(folder / "summary.json", {"count": int(found["count"])})
+            else:
+                io.write_json(folder / "summary.json", {"subject": job.result.subject})
+        job.publish(job.result.name)
+
+    def plan(study):
+        yield Result("letters", "a")
+        yield Result("letters", "b", inputs=("letters/a",))
+        yield Result("letters", "c", inputs=("letters/b",))
+        yield Result("letters", "d", inputs=("letters/a", "letters/b"), whatever_stands=True)
+
+    return (Step("letters", 1, plan, make),)
+
+
+def test_a_block_that_stumbles_is_tried_again(speckle_film, tmp_path):
+    summary = run(speckle_film, tmp_path / "out", steps=make_steps(tmp_path / "counter", 2))
+    assert sorted(summary.made) == ["letters/a", "letters/b", "letters/c", "letters/d"]
+    timings = io.read_json(tmp_path / "out" / "run" / "timings.json")
+    assert timings["results"]["letters/b"]["retries"] == 2
+
+
+def test_a_block_that_fails_for_good_is_told_and_the_rest_goes_on(speckle_film, tmp_path):
+    steps = make_steps(tmp_path / "counter", 99)
+    summary = run(speckle_film, tmp_path / "out", steps=steps)
+    assert summary.failed == {"letters/b": "ValueError: stumbled 3 times"}
+    assert summary.held_up == ("letters/c",)
+    assert sorted(summary.made) == ["letters/a", "letters/d"]
+    (tmp_path / "counter").write_text("1000")  # mended
+    summary = run(speckle_film, tmp_path / "out", steps=steps)
+    assert sorted(summary.made) == ["letters/b", "letters/c", "letters/d"]
+    assert summary.kept == ("letters/a",)
+
+
+def start(film, out, *options, **how):
+    command = [sys.executable, "-m", "voltome", "run", str(film), "--out", str(out), "--threads", "2", *options]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **how)
+
+
+@pytest.mark.parametrize("options", [[], ["--processes", "2"]], ids=["threads", "processes"])
+def test_runs_that_are_killed_at_any_moment_end_with_the_same_bytes(speckle_film, speckle_store, tmp_path, options):
+    out, draw = tmp_path / "out", random.Random(len(options))
+    if options:
+        options = options.copy()
+    kills = 0
+    for _ in range(40):
+        process = start(speckle_film, out) if not options else _start_processes(speckle_film, out)
+        try:
+            _, errors = process.communicate(timeout=draw.uniform(0.4, 3.0))
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+            process.communicate()
+            kills += 1
+            continue
+        assert process.returncode == 0, errors
+        break
+    assert kills >= 2
+    check_same(out, speckle_store)
+    check_tidy(out)
+
+
+def _start_processes(film, out):
+    command = [sys.executable, "-m", "voltome", "run", str(film), "--out", str(out), "--processes", "2"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_disk_that_fills_up_stops_the_run_cleanly_and_it_goes_on_later(speckle_film, speckle_store, tmp_path):
+    out = tmp_path / "out"
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
+
+    process = start(speckle_film, out, preexec_fn=limit)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert len(errors.splitlines()) == 1 and "file too large" in errors
+    assert not run(speckle_film, out).failed
+    check_same(out, speckle_store)
+    check_tidy(out)
