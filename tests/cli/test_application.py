@@ -12,10 +12,11 @@ import voltome
 from voltome.cli import app, main
 
 HEAVY = {
-    "h5py", "imagecodecs", "jinja2", "matplotlib", "meshio", "numba", "numpy", "pandas", "scipy", "tifffile", "torch",
-    "xarray", "yaml", "zarr",
+    "distributed", "h5py", "imagecodecs", "jinja2", "matplotlib", "meshio", "numba", "numpy", "pandas", "pyarrow",
+    "pydantic", "scipy", "tifffile", "torch", "xarray", "yaml", "zarr",
 }  # fmt: skip
 COMMANDS = (
+    "new", "check", "run", "status", "watch", "export", "schema",
     "correlate", "compose", "noise", "deform", "residual", "strain", "simulate", "truth", "convert", "info",
     "demo", "doctor",
 )  # fmt: skip

@@ -171,14 +171,16 @@ def test_the_demo_tells_how_far_it_was_from_the_truth(tmp_path, capfd):
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out)]) == 0
     said = capfd.readouterr().out
-    assert f"report: {out / 'report.html'}" in said
-    assert "displacement, rms error: " in said
-    assert sorted(path.name for path in out.iterdir()) == sorted([*RESULTS, "experiment", "electrode.tif"])
-    summary = json.loads((out / "summary.json").read_text())
-    # T0 to T6 in one step: 45 % thicker, most of the silicon gone from sight
-    assert summary["nodes"]["trusted"] > 150
-    assert summary["truth"]["displacement, median length of the error"]["error"] < 0.5
-    assert abs(summary["truth"]["axial strain zz, mean"]["error"]) < 0.04
-    assert abs(summary["truth"]["lateral strain yy, mean"]["error"]) < 0.03
+    assert f"report: {out / 'results' / 'report.html'}" in said
+    assert "T1: strain 5." in said and "median error of displacement 0.1" in said
+    assert sorted(path.name for path in out.iterdir()) == ["experiment", "results"]
+    rows = io.read_parquet(out / "results" / "tables" / "scans.parquet")
+    assert rows["name"].tolist() == ["T0", "T1", "T6", "T6r"]
+    assert (rows["nodes_trusted"][1:] > 0.7 * rows["nodes"][1:]).all()
+    # T6 is 45 % thicker, and most of its silicon is gone from sight
+    assert (rows["truth_error_vox"][1:] < [0.15, 0.35, 0.35]).all()
+    found = {row["name"]: row for row in io.read_json(out / "results/truth/T6/accuracy.json")["rows"]}
+    assert abs(found["axial strain zz, mean"]["error"]) < 0.03
+    assert abs(found["lateral strain yy, mean"]["error"]) < 0.02
     assert main(["demo", "--out", str(out)]) == 2  # not twice over the same results
     shutil.rmtree(out)

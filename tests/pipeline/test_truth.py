@@ -7,10 +7,12 @@ import shutil
 import numpy as np
 import pytest
 
+from voltome import dvc, twin
 from voltome.errors import InputError
-from voltome.fields import SPAM_COLUMNS, DeformationField
+from voltome.fields import SPAM_COLUMNS, DeformationField, NodeStatus
+from voltome.grid import regular_nodes
 from voltome.io import read_phi_tsv, write_phi_tsv
-from voltome.pipeline.truth import find_truth, write_truth
+from voltome.pipeline.truth import compare_with_truth, find_truth, write_truth
 
 NODES = np.random.default_rng(8).uniform((0, 0, 0), (44, 32, 34), (150, 3))
 
@@ -99,3 +101,63 @@ def test_bad_tables_windows_and_outputs_are_refused(experiment, nodes, tmp_path)
         write_truth(experiment, nodes, tmp_path / "truth.tsv", step="T1", half_window_vox=0)
     with pytest.raises(InputError, match="already exists"):
         write_truth(experiment, nodes, nodes, step="T1")
+
+
+GRID_NODES, GRID_SHAPE = regular_nodes((60, 50, 55), 10)
+
+
+@pytest.fixture
+def true():
+    motion = twin.make_affine_motion(np.diag([1.1, 1.0, 0.98]))
+    return twin.true_field(motion, GRID_NODES, grid_shape=GRID_SHAPE)
+
+
+def _rows(field, true):
+    truth = compare_with_truth(field, true, dvc.compute_strain(field), dvc.compute_strain(true))
+    return {row["name"]: row for row in truth["errors"]}, truth
+
+
+def test_the_truth_itself_has_no_error(true):
+    rows, truth = _rows(true, true)
+    assert all(row["error"] == pytest.approx(0, abs=1e-12) for row in rows.values())
+    assert rows["nodes that could be measured"]["true"] == len(true)
+    assert rows["axial strain zz, mean"]["true"] == pytest.approx(np.log(1.1))
+    np.testing.assert_array_equal(truth["error_u_vox"], 0)
+
+
+def test_errors_and_scores_are_those_that_were_put_in(true):
+    random, sd = np.random.default_rng(0), 0.02
+    phi = true.phi.copy()
+    phi[:, :3, :] += sd * random.standard_normal((len(true), 3, 4))
+    covariance = np.tile(np.float32(sd**2) * np.eye(12, dtype=np.float32), (len(true), 1, 1))
+    rows, truth = _rows(true.with_values(phi=phi, covariance=covariance), true)
+    assert rows["displacement, rms error"]["error"] == pytest.approx(sd, rel=0.1)
+    assert rows["displacement, rms error"]["sd"] == pytest.approx(sd, rel=1e-3)
+    assert rows["deformation gradient, rms error"]["error"] == pytest.approx(sd, rel=0.1)
+    assert truth["z_scores"].shape == (len(true), 12)
+    assert truth["z_scores"].std() == pytest.approx(1, rel=0.1)
+
+
+def test_nodes_that_are_not_trusted_are_left_out(true):
+    phi, suspect = true.phi.copy(), np.zeros(len(true), dtype=np.uint8)
+    phi[5, 0, 3], suspect[5] = 500.0, 1
+    rows, truth = _rows(true.with_values(phi=phi, suspect=suspect), true)
+    assert rows["displacement, rms error"]["error"] == 0
+    assert rows["nodes that could be measured"]["error"] == -1
+    assert np.flatnonzero(np.isnan(truth["error_u_vox"])).tolist() == [5]
+    assert rows["axial strain zz, mean"]["error"] == pytest.approx(0, abs=1e-12)
+
+
+def test_only_nodes_of_the_electrode_count(true):
+    phi, status = true.phi.copy(), true.status.copy()
+    phi[7, 0, 3], status[7] = 500.0, NodeStatus.MASKED
+    rows, truth = _rows(true.with_values(phi=phi), true.with_values(status=status))
+    assert rows["nodes that could be measured"]["true"] == len(true) - 1
+    assert rows["displacement, rms error"]["error"] == 0
+    assert np.flatnonzero(np.isnan(truth["error_u_vox"])).tolist() == [7]
+
+
+def test_nothing_measured_has_no_error(true):
+    rows, _ = _rows(true.with_values(suspect=np.ones(len(true), dtype=np.uint8)), true)
+    assert rows["nodes that could be measured"]["recovered"] == 0
+    assert all(np.isnan(row["error"]) for name, row in rows.items() if name != "nodes that could be measured")

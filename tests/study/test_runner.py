@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -313,3 +314,57 @@ def test_a_disk_that_fills_up_stops_the_run_cleanly_and_it_goes_on_later(speckle
     assert not run(speckle_film, out).failed
     check_same(out, speckle_store)
     check_tidy(out)
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    """Address of a Dask scheduler, and its two worker processes."""
+    pytest.importorskip("distributed", reason="Dask is an extra: pip install voltome[cluster]")
+    where = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": tmp_path}
+    scheduler = ["scheduler", "--port", "0", "--scheduler-file", str(where), "--no-dashboard"]
+    worker = ["worker", "--scheduler-file", str(where), "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+    processes = [subprocess.Popen([*dask, *scheduler], **quiet)]
+    processes += [subprocess.Popen([*dask, *worker], **quiet) for _ in range(2)]
+    try:
+        from distributed import Client
+
+        with Client(scheduler_file=str(where), timeout=60, set_as_default=False) as client:
+            client.wait_for_workers(2, timeout=60)
+            address = client.scheduler.address
+        yield address, processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_dask_workers_give_the_same_bytes_though_one_is_killed(speckle_film, speckle_store, tmp_path, cluster):
+    address, (victim, _) = cluster
+    out = tmp_path / "out"
+
+    def kill():
+        while not (out / "made_by" / "volumes" / "T1.json").exists():
+            time.sleep(0.01)
+        victim.kill()
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with open_workers(dask=address) as workers:
+        assert workers.count == 2
+        summary = run_study(load_study(speckle_film), out, workers)
+    killer.join(10)
+    assert victim.wait(10) == -signal.SIGKILL
+    assert not summary.failed
+    check_same(out, speckle_store)
+    check_tidy(out)
+
+
+def test_a_scheduler_that_does_not_answer_is_told_in_one_line():
+    pytest.importorskip("distributed", reason="Dask is an extra: pip install voltome[cluster]")
+    with (
+        pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
+        open_workers(dask="tcp://127.0.0.1:9"),
+    ):
+        pass

@@ -17,8 +17,10 @@ from voltome.cli.new import new, schema
 from voltome.cli.noise import noise
 from voltome.cli.run import demo, run
 from voltome.cli.simulate import simulate
+from voltome.cli.status import status
 from voltome.cli.truth import truth
 from voltome.cli.volumes import convert, info
+from voltome.cli.watch import watch
 
 app = typer.Typer(name="voltome", add_completion=False, pretty_exceptions_enable=False)
 
@@ -43,7 +45,7 @@ def _voltome(
 
 
 _COMMANDS = (
-    new, check, run, export, schema,
+    new, check, run, status, watch, export, schema,
     correlate, compose, noise, deform, residual, strain,
     simulate, truth, convert, info, demo, doctor,
 )  # fmt: skip

@@ -77,7 +77,8 @@ def _describe_run(found: StudyStatus) -> str:
     }
     since = "" if found.started is None else f"; last run began {found.started}"
     took = "" if found.seconds is None or found.run == "killed" else f", {found.seconds:.3g} s"
-    return f"{found.store}: {words[found.run]}{since}{took}"
+    watched = "" if found.watched_by is None else f"; watched (process {found.watched_by or 'unknown'})"
+    return f"{found.store}: {words[found.run]}{since}{took}{watched}"
 
 
 def _count(results: Sequence[ResultStatus], shown: Sequence[str]) -> list[str]:

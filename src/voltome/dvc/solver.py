@@ -223,7 +223,7 @@ def _to_reduced(
     middle = (factor - 1) / 2.0
     nodes = np.round((positions - middle) / factor).astype(np.int64)
     nodes = np.clip(nodes, 0, np.asarray([n // factor for n in shape]) - 1)
-    offset: FloatArray = factor * nodes + middle - positions
+    offset = np.asarray(factor * nodes + middle - positions, dtype=np.float64)
     start = phi.copy()
     start[:, :3, 3] = (phi[:, :3, 3] + np.einsum("nij,nj->ni", phi[:, :3, :3] - np.eye(3), offset)) / factor
     return nodes, start, offset

@@ -1,7 +1,6 @@
 """The quick look at a scan that has just arrived: its grey values, noise and drift, and whether to go on.
 
-A sample of planes says what the grey values are like, a slab at the collector's end how far the sample has moved: an
-electrode swells away from its collector, which itself only drifts.
+A sample of planes says what the grey values are like, a slab at the collector how far the sample has moved (`drift`).
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 from voltome.errors import VoltomeError
 from voltome.fields import FloatArray
 from voltome.grid import Shape3, VolumeSource
+from voltome.study.drift import Drift, cut_middle, find_drift
 from voltome.study.inspection import VOXEL_SIZE_TOLERANCE
 from voltome.study.source import SourceFile
 from voltome.study.storing import find_slab

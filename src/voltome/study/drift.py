@@ -111,10 +111,10 @@ def find_drift(
         factor *= 2
     slabs = [_read_slab(source, low, high, factor) for source in (before, after)]
     known = np.isfinite(slabs[0]) & np.isfinite(slabs[1])
-    if min(known.shape) < _LEAST_SIDE or known.mean() < 0.5 or any(np.ptp(slab[known]) == 0 for slab in slabs):
-        return None
     for slab in slabs:
         _keep_texture(slab, known)
+    if min(known.shape) < _LEAST_SIDE or known.mean() < 0.5 or not all(np.ptp(slab) > 0 for slab in slabs):
+        return None
     found = register_affine(*slabs, mask=None if known.all() else known.astype(np.float32))
     if not np.isfinite(found.zncc):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from typing import Any
 
 from voltome.errors import InputError
 
-_INSTALL = "install voltome[cluster]"
+_PATIENCE_S = 10
 
 
 class Workers:
@@ -36,13 +37,13 @@ class Workers:
             try:
                 return self._executor.submit(work, *arguments)
             except BrokenExecutor:
-                self._executor.shutdown(wait=False, cancel_futures=True)
+                self._executor.shutdown(wait=False)
                 self._executor = self._make()
                 return self._executor.submit(work, *arguments)
 
     def close(self) -> None:
-        """Drop what has not begun and wait for the rest."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Wait for what was submitted and not cancelled."""
+        self._executor.shutdown(wait=True)
 
 
 @contextmanager
@@ -116,30 +117,30 @@ def _end_with_parent() -> None:
 
 
 def _open_dask(stack: ExitStack, address: str | None, slurm: int | None) -> Workers:
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise InputError(f"Dask is not installed: {_INSTALL}") from error
+    distributed = _import_cluster("distributed")
     scheduler: Any = address
     if slurm is not None:
         if slurm < 1:
             raise InputError(f"slurm must be >= 1 worker (got {slurm}): give such as 8")
         try:
-            from dask_jobqueue import SLURMCluster
-
-            scheduler = stack.enter_context(SLURMCluster())
-        except ImportError as error:
-            raise InputError(f"dask-jobqueue is not installed: {_INSTALL}") from error
+            scheduler = stack.enter_context(_import_cluster("dask_jobqueue").SLURMCluster())
         except (TypeError, ValueError) as error:
             raise InputError(
                 f"SLURM needs cores and memory of a worker ({error}): set jobqueue.slurm in Dask's configuration"
             ) from error
         scheduler.scale(slurm)
     try:
-        client = stack.enter_context(Client(scheduler, timeout=20, set_as_default=False))
+        client = stack.enter_context(distributed.Client(scheduler, timeout=_PATIENCE_S, set_as_default=False))
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(f"no Dask scheduler answers at {address} ({error}): start one with dask scheduler") from error
     cores = slurm or sum(client.nthreads().values())
     if cores < 1:
         raise InputError(f"the Dask scheduler at {address} has no worker: start some with dask worker {address}")
     return Workers(lambda: client.get_executor(pure=False, retries=2), cores)
+
+
+def _import_cluster(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise InputError(f"{name} is not installed: pip install 'voltome[cluster]'") from error

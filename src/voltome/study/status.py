@@ -12,6 +12,9 @@ from voltome.errors import DamagedError, InputError
 from voltome.study import marks
 from voltome.study.run_log import FOLDER as RUN_FOLDER
 
+WATCH_LOCK = "watch"
+"""File in the run's folder that a watch holds as long as it lasts."""
+
 ResultState = Literal["done", "running", "interrupted", "waiting", "failed", "held up"]
 RunState = Literal["running", "done", "failed", "stopped", "killed", "never"]
 
@@ -65,8 +68,8 @@ class StudyStatus:
     run : str
         The last run: "running" now, "done", "failed" (some results did), "stopped" by Ctrl-C or an error, "killed", or
         "never" where nothing is known of one.
-    process : int or None
-        Of the run that goes on.
+    process, watched_by : int or None
+        Process of the run that goes on, and of a watch that waits for more scans.
     started : str or None
         When the last run began, UTC.
     seconds : float or None
@@ -78,6 +81,7 @@ class StudyStatus:
     store: str
     run: RunState
     process: int | None
+    watched_by: int | None
     started: str | None
     seconds: float | None
     results: tuple[ResultStatus, ...]
@@ -134,6 +138,7 @@ def read_status(store: str | Path) -> StudyStatus:
         store=str(store),
         run=_name_state(run.get("state"), process is not None),
         process=process,
+        watched_by=io.lock_holder(folder / RUN_FOLDER / WATCH_LOCK),
         started=run.get("started"),
         seconds=run.get("seconds"),
         results=tuple(results),

@@ -238,8 +238,9 @@ def scale_grey(values: NDArray[Any], low: float, high: float) -> tuple[NDArray[n
     """
     if values.dtype == GREY_TYPE and (low, high) == (0.0, float(_HIGHEST)):
         return values, np.array([0, 0, 0, values.size])
-    kind = np.float32 if values.dtype.itemsize <= 2 else np.float64
-    scaled = (values.astype(kind) - kind(low)) * kind(_HIGHEST / (high - low))
+    scaled: NDArray[Any] = values.astype(np.float32 if values.dtype.itemsize <= 2 else np.float64)
+    scaled -= low
+    scaled *= _HIGHEST / (high - low)
     missing = np.isnan(scaled)
     counts = np.array([(scaled < -0.5).sum(), (scaled > _HIGHEST + 0.5).sum(), missing.sum(), values.size])
     scaled[missing] = 0.0

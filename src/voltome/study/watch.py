@@ -17,6 +17,7 @@ from voltome.study.compilation import compile_apart
 from voltome.study.executors import Workers
 from voltome.study.lookout import Lookout, OnArrival, OnTrouble, Sighting
 from voltome.study.run_log import FOLDER as RUN_FOLDER
+from voltome.study.status import WATCH_LOCK
 from voltome.study.study_file import Study
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def watch_study(
         raise InputError(f"idle must be > 0 seconds (got {idle_s:g}): leave it out to wait for ever")
     store = Path(out)
     runner._check_store(store)
-    with io.hold_lock(store / RUN_FOLDER / "watch"):
+    with io.hold_lock(store / RUN_FOLDER / WATCH_LOCK):
         compile_apart()
         return _Watch(study, store, workers, on_arrival, on_strain, on_trouble, stop_after, idle_s).run()
 
