@@ -77,4 +77,4 @@ def test_json_holds_the_same(study, capfd):
 
 def test_a_study_that_is_missing_is_one_line(tmp_path, capfd):
     assert main(["check", str(tmp_path / "film.yaml")]) == 2
-    assert "film.yaml does not exist: give a .yaml of settings" in capfd.readouterr().err
+    assert "film.yaml does not exist: give a study.yaml or its folder" in capfd.readouterr().err

@@ -70,7 +70,7 @@ def check_lines(facts: Mapping[str, Any]) -> Iterator[str]:
 
     names, shape = facts["scans"], " x ".join(map(str, facts["shape"]))
     listed = ", ".join(names if len(names) <= 4 else (*names[:2], "...", names[-1]))
-    size = f"{shape} voxels of {facts['voxel_size_m'] * 1e9:.4g} nm"
+    size = f"{shape} voxels of {facts['voxel_size_m'] * 1e9:.6g} nm"
     yield f"{len(names)} scans ({listed}) of {size}, {facts['dtype']}, {facts['polarity']}"
     levels, window = ", ".join(map(str, facts["pyramid"])), facts["half_window_vox"]
     yield f"node spacings {levels}, half window {window}: at most {facts['nodes']} nodes in each field"

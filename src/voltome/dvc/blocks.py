@@ -67,6 +67,7 @@ def reduce_volume(source: VolumeSource, factor: int) -> VolumeSource:
     Parameters
     ----------
     source : VolumeSource
+        One with a pyramid has a method `reduced` that gives the block means, or None where it has not got these.
     factor : int
         Voxels along the side of a block.
 
@@ -74,7 +75,10 @@ def reduce_volume(source: VolumeSource, factor: int) -> VolumeSource:
     -------
     VolumeSource
     """
-    return source if factor == 1 else ReducedVolume(source, factor)
+    if factor == 1:
+        return source
+    known: VolumeSource | None = source.reduced(factor) if hasattr(source, "reduced") else None
+    return ReducedVolume(source, factor) if known is None else known
 
 
 def check_pair(reference: VolumeSource, deformed: VolumeSource, mask: VolumeSource | None = None) -> None:

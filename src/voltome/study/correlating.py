@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from voltome.errors import InputError
 from voltome.fields import DeformationField, FloatArray
-from voltome.grid import Block, Shape3, VolumeSource
+from voltome.grid import Shape3, VolumeSource
 from voltome.study.composing import compose_series
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.source import SourceFile, describe_source
+from voltome.study.stored import StoredScan, make_region
 from voltome.study.storing import VOLUMES, read_box
 from voltome.study.study_file import Study
 
 if TYPE_CHECKING:
+    from voltome.dvc.blocks import GreyScale
     from voltome.dvc.local import LocalCorrelation
     from voltome.dvc.node_results import NodeResults, NodeRules
     from voltome.dvc.solver import PairStart
@@ -30,35 +32,6 @@ BLOCK_BYTES = 256 << 20
 """What a block of windows takes. The same everywhere: how nodes are cut into blocks shows in the last digits."""
 
 _KEPT = ("node_spacing_vox", "half_window_vox", "pyramid", "interpolation", "min_coverage", "max_iterations")
-
-
-class Region:
-    """Weights of a scan's voxels: those of its mask inside a box, 0 outside.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    low, high : tuple of int
-        Corners of the box, half-open.
-    mask : VolumeSource or None
-        Weights 0 to 1; None: 1.
-    """
-
-    def __init__(
-        self, shape: Shape3, low: tuple[int, ...], high: tuple[int, ...], mask: VolumeSource | None = None
-    ) -> None:
-        self.shape, self._low, self._high, self._mask = shape, low, high, mask
-        self.dtype: np.dtype[Any] = np.dtype(np.float32)
-
-    def __getitem__(self, block: Block) -> NDArray[np.float32]:
-        edges = [edge.indices(n)[:2] for edge, n in zip(block, self.shape, strict=True)]
-        out = np.zeros([stop - start for start, stop in edges], dtype=np.float32)
-        common = [(max(a, low), min(b, high)) for (a, b), low, high in zip(edges, self._low, self._high, strict=True)]
-        if all(a < b for a, b in common):
-            here = tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(common, edges, strict=True))
-            z, y, x = (slice(a, b) for a, b in common)
-            out[here] = 1.0 if self._mask is None else self._mask[z, y, x]
-        return out
 
 
 @dataclass(frozen=True)
@@ -87,17 +60,10 @@ class PairFiles:
     @contextmanager
     def open(self) -> Iterator[tuple[VolumeSource, VolumeSource, VolumeSource | None]]:
         """Reference, deformed and the reference's weights while the block runs."""
-        from contextlib import ExitStack
-
-        from voltome import io
-
-        with ExitStack() as stack:
-            reference, deformed = (
-                stack.enter_context(io.open_scan(self.series, t)) for t in (self.reference, self.deformed)
-            )
-            mask = None if self.mask is None else stack.enter_context(self.mask.open())
+        reference, deformed = StoredScan(self.series, self.reference), StoredScan(self.series, self.deformed)
+        with nullcontext() if self.mask is None else self.mask.open() as mask:
             whole = mask is None and not any(self.low) and tuple(self.high) == reference.shape
-            yield reference, deformed, None if whole else Region(reference.shape, self.low, self.high, mask)
+            yield reference, deformed, None if whole else make_region(reference.shape, self.low, self.high, mask)
 
 
 def plan_increments(study: Study) -> Iterator[Result]:
@@ -230,20 +196,30 @@ class BlockSolver:
 
     def start(self, *, register: bool) -> PairStart:
         """Grey scales and registration, as a block of their own."""
-        from voltome.dvc.blocks import GreyScale
         from voltome.dvc.registration import Registration
         from voltome.dvc.solver import PairStart
 
-        found = self._job.run("start", start_block, self._pair, register, self._interpolation)
-        self._scales = found["scales"]
-        scales = [GreyScale(*map(float, row)) for row in found["scales"]]
+        scales = [self._read_scale(name) for name in ("reference", "deformed")]
+        self._scales = np.array([[scale.offset, scale.scale] for scale in scales])
         registration = None
         if register:
+            found = self._job.run("start", register_block, self._pair, self._interpolation)
             status, iterations, reduction = map(int, found["counts"])
             registration = Registration(
                 found["phi"], found["centre"], status, iterations, float(found["zncc"]), reduction
             )
         return PairStart(scales[0], scales[1], registration)
+
+    def _read_scale(self, role: str) -> GreyScale:
+        """Grey scale of a whole scan, which was measured when it was stored."""
+        from voltome import io
+        from voltome.dvc.blocks import GreyScale
+
+        scan = self._job.result.parameters[role]
+        stored = io.read_json(self._job.store / "volumes" / scan / "summary.json")
+        if not stored["sd"] > 0.0:
+            raise InputError(f"{scan} is constant (grey value {stored['mean']:g} of 65535): look at the grey window")
+        return GreyScale(stored["mean"], 1.0 / stored["sd"])
 
     def solve(
         self,
@@ -270,30 +246,25 @@ class BlockSolver:
         return results
 
 
-def start_block(pair: PairFiles, register: bool, interpolation: str) -> dict[str, NDArray[Any]]:
-    """Grey scales and registration of a pair; see `voltome.dvc.solver.start_pair`.
+def register_block(pair: PairFiles, interpolation: str) -> dict[str, NDArray[Any]]:
+    """Registration of a pair; see `voltome.dvc.register_affine`.
 
     Parameters
     ----------
     pair : PairFiles
-    register : bool
     interpolation : str
 
     Returns
     -------
     dict
-        `scales` (2, 2); with registration `phi`, `centre`, `counts` (status, iterations, reduction), `zncc`.
+        `phi`, `centre`, `counts` (status, iterations, reduction), `zncc`.
     """
-    from voltome.dvc.solver import start_pair
+    from voltome import dvc
 
     with pair.open() as (reference, deformed, mask):
-        found = start_pair(reference, deformed, mask=mask, register=register, interpolation=interpolation, threads=1)
-    scales = np.array([[scale.offset, scale.scale] for scale in (found.reference_scale, found.deformed_scale)])
-    if found.registration is None:
-        return {"scales": scales}
-    r = found.registration
+        r = dvc.register_affine(reference, deformed, mask=mask, interpolation=interpolation, threads=1)
     counts = np.array([r.status, r.iterations, r.reduction])
-    return {"scales": scales, "phi": r.phi, "centre": r.centre_vox, "counts": counts, "zncc": np.array(r.zncc)}
+    return {"phi": r.phi, "centre": r.centre_vox, "counts": counts, "zncc": np.array(r.zncc)}
 
 
 def solve_block(

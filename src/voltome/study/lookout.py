@@ -101,7 +101,7 @@ class Lookout:
         self._growing: dict[str, tuple[FileState, float]] = {}
         self._told: set[str] = set()
         self._grey_window: tuple[float, float] | None = None
-        self._news_at = time.monotonic()
+        self._news_at = self._looked_at = time.monotonic()
         self._taken = 0
         self._working, self._over = False, False
         self._error: BaseException | None = None
@@ -176,15 +176,20 @@ class Lookout:
 
     def _find_arrived(self) -> list[Sighting]:
         """Scans that are complete and whose turn it is: one that is not there yet holds up those behind it."""
+        awaited, incoming = self._expected[len(self._sightings) :], self._list_incoming()
+        self._looked_at = time.monotonic()  # one moment for all: what lies there together arrives together
+        for scan in awaited:
+            self._follow(scan.volume, scan.mask)
+        for volume in incoming:
+            self._follow(volume)
         arrived: list[Sighting] = []
-        for number in range(len(self._sightings), len(self._expected)):
-            scan = self._expected[number]
+        for number, scan in enumerate(awaited):
             sighting = self._look_at(scan, arrived)
             if sighting is None:
-                self._tell_who_waits(number)
+                self._tell_who_waits(awaited[number:])
                 return arrived
             arrived.append(sighting)
-        for volume in self._list_incoming():
+        for volume in incoming:
             scan = _make_scan(name_scan(volume, [scan.name for scan in self._expected]), volume)
             sighting = self._look_at(scan, arrived)
             if sighting is not None:
@@ -193,6 +198,25 @@ class Lookout:
             elif self._settled_at(volume) is None:
                 break
         return arrived
+
+    def _follow(self, volume: str, mask: str | None = None) -> None:
+        """See whether the files of a volume, and of its mask, have changed since the last look."""
+        names = [volume] if mask is None else [volume, mask]
+        files = measure_files(*map(self._study.locate, names))
+        if files is None:
+            self._growing.pop(volume, None)
+        elif volume not in self._growing or self._growing[volume][0] != files:
+            self._growing[volume] = files, self._looked_at
+            self._news_at = self._looked_at
+
+    def _settled_at(self, volume: str) -> float | None:
+        """When a volume's files were seen to change last, on the monotonic clock; None if they are not complete."""
+        if volume not in self._growing:
+            return None
+        files, since = self._growing[volume]
+        remembered = self._remembered.get(volume)
+        known = remembered is not None and remembered.files == files
+        return since if known or self._looked_at - since >= self._study.settings.watch.settle_s else None
 
     def _look_at(self, scan: Scan, before: list[Sighting]) -> Sighting | None:
         """The verdict on a scan, if it is complete, can be opened and is still wanted."""
@@ -214,19 +238,6 @@ class Lookout:
             self._remember(sighting)
         self._on_arrival(sighting)
         return sighting
-
-    def _settled_at(self, volume: str) -> float | None:
-        """When a volume's files were seen to change last, on the monotonic clock; None if they are not complete."""
-        files, now = measure_files(self._study.locate(volume)), time.monotonic()
-        if files is None:
-            self._growing.pop(volume, None)
-            return None
-        if volume not in self._growing or self._growing[volume][0] != files:
-            self._growing[volume] = files, now
-            self._news_at = now
-        since, remembered = self._growing[volume][1], self._remembered.get(volume)
-        known = remembered is not None and remembered.files == files
-        return since if known or now - since >= self._study.settings.watch.settle_s else None
 
     def _inspect(self, scan: Scan, earlier: list[Sighting]) -> Arrival:
         from voltome.study.storing import find_grey_window
@@ -286,13 +297,11 @@ class Lookout:
     def _place(self, volume: str) -> str:
         return os.path.abspath(self._study.locate(volume).partition("::")[0])
 
-    def _tell_who_waits(self, number: int) -> None:
-        missing = self._expected[number]
-        if measure_files(self._study.locate(missing.volume)) is None:
-            for scan in self._expected[number + 1 :]:
-                if measure_files(self._study.locate(scan.volume)) is not None:
-                    self._tell(f"{scan.name} waits for {missing.name} ({missing.volume}), which is not there")
-                    return
+    def _tell_who_waits(self, awaited: list[Scan]) -> None:
+        missing = awaited[0]
+        there = [scan.name for scan in awaited if scan.volume in self._growing]
+        if there and missing.volume not in self._growing:
+            self._tell(f"{there[0]} waits for {missing.name} ({missing.volume}), which is not there")
 
     def _tell(self, line: str) -> None:
         line = " ".join(line.split())
@@ -301,27 +310,29 @@ class Lookout:
             self._on_trouble(line)
 
 
-def measure_files(name: str) -> FileState | None:
-    """How many files a volume has, their bytes and when the last one was changed.
+def measure_files(*names: str) -> FileState | None:
+    """How many files volumes have, their bytes and when the last one was changed.
 
     Parameters
     ----------
-    name : str
-        As `voltome.io.open_volume` takes it.
+    names : str
+        As `voltome.io.open_volume` takes them.
 
     Returns
     -------
     tuple of int or None
-        None where there is none, or some vanish while they are counted.
+        None where one of them has no file, or some vanish while they are counted.
     """
-    place = Path(name.partition("::")[0])
-    try:
-        files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place]
-        states = [path.stat() for path in files]
-    except OSError:
-        return None
-    if not states:
-        return None
+    states: list[os.stat_result] = []
+    for name in names:
+        place = Path(name.partition("::")[0])
+        try:
+            files = [path for path in place.rglob("*") if path.is_file()] if place.is_dir() else [place]
+            states += [path.stat() for path in files]
+        except OSError:
+            return None
+        if not files:
+            return None
     return len(states), sum(state.st_size for state in states), max(state.st_mtime_ns for state in states)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -169,11 +169,11 @@ def make_volume(job: Job) -> None:
     for shard in stored:
         job.files[f"{VOLUMES}/{shard['name']}"] = (int(shard["size"]), str(shard["digest"]))
     counts = np.sum([shard["counts"] for shard in stored[: len(blocks[0])]], axis=0)
+    mean, sd = pool_moments([shard["moments"] for shard in stored[: len(blocks[0])]])
     names = ("below_window", "above_window", "missing", "voxels")
+    summary = window | {name: int(count) for name, count in zip(names, counts, strict=True)} | {"mean": mean, "sd": sd}
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
-        io.write_json(
-            folder / "summary.json", window | {name: int(count) for name, count in zip(names, counts, strict=True)}
-        )
+        io.write_json(folder / "summary.json", summary)
     job.publish(f"volumes/{job.result.subject}")
 
 
@@ -198,7 +198,8 @@ def store_block(
     Returns
     -------
     dict
-        `name`, `size`, `digest` of the file; `counts` of voxels below and above the window, without a value, in all.
+        `name`, `size`, `digest` of the file; `counts` of voxels below and above the window, without a value, in all;
+        `moments`: voxels, mean and variance of what was stored.
     """
     from voltome import io
 
@@ -212,7 +213,31 @@ def store_block(
         values = volume[block]
     scaled, counts = scale_grey(values, low, high)
     name, size, digest = io.write_series_block(series, 0, t, block, scaled, scratch=scratch)
-    return {"name": np.array(name), "size": np.array(size), "digest": np.array(digest), "counts": counts}
+    moments = np.array([scaled.size, scaled.mean(dtype=np.float64), scaled.var(dtype=np.float64)])
+    file = {"name": np.array(name), "size": np.array(size), "digest": np.array(digest)}
+    return file | {"counts": counts, "moments": moments}
+
+
+def pool_moments(parts: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    """Mean and standard deviation of a whole from the moments of its parts.
+
+    Parameters
+    ----------
+    parts : sequence of (3,) array
+        Count, mean, variance.
+
+    Returns
+    -------
+    mean, sd : float
+
+    Examples
+    --------
+    >>> pool_moments([np.array([2.0, 1.0, 0.0]), np.array([2.0, 3.0, 0.0])])
+    (2.0, 1.0)
+    """
+    count, mean, variance = np.array(parts).T
+    whole = float(np.average(mean, weights=count))
+    return whole, float(np.sqrt(np.average(variance + (mean - whole) ** 2, weights=count)))
 
 
 def scale_grey(values: NDArray[Any], low: float, high: float) -> tuple[NDArray[np.uint16], NDArray[np.int64]]:

@@ -96,6 +96,8 @@ def load_study(path: str | Path) -> Study:
     from voltome.study.settings import StudySettings
 
     file = Path(path) / STUDY_FILE if Path(path).is_dir() else Path(path)
+    if not file.exists():
+        raise InputError(f"{file} does not exist: give a study.yaml or its folder, or make one with voltome new")
     values = read_yaml(file)
     try:
         return Study(validate_settings(StudySettings, values), file, file.parent)

@@ -119,6 +119,7 @@ class _Watch:
             study, store, on_arrival=on_arrival, on_trouble=on_trouble, stop_after=stop_after, idle_s=idle_s
         )
         self.told: set[str] = set()
+        self.told_lines: set[str] = set()
         self.failed: Mapping[str, str] = {}
         self.refused: InputError | None = None
 
@@ -148,18 +149,29 @@ class _Watch:
             if io.lock_holder(self.store / RUN_FOLDER / "lock") is not None:
                 raise
             self.refused = error
-            self.on_trouble(str(error))
+            self._tell(str(error))
             return
         self.refused = None
         for name, cause in summary.failed.items():
-            if self.failed.get(name) != cause:
-                self.on_trouble(f"{name} failed: {cause}")
+            self._tell(f"{name} failed: {cause}")
         self.failed = summary.failed
         up_to_date = {*summary.made, *summary.kept}
         self._tell_strains(scan.name for scan in scans if f"{_CUMULATIVE}/{scan.name}" in up_to_date)
 
     def _cut(self, scans: tuple[Scan, ...]) -> Study:
-        return Study(self.study.settings.model_copy(update={"scans": scans}), self.study.path, self.study.folder)
+        """The study with some scans, and without its cycler's table while that is not there."""
+        settings = self.study.settings
+        cycler = settings.electrochemistry.cycler
+        update: dict[str, object] = {"scans": scans}
+        if cycler is not None and not Path(self.study.locate(cycler)).exists():
+            update["electrochemistry"] = settings.electrochemistry.model_copy(update={"cycler": None})
+            self._tell(f"{cycler} is not there: results go without it until it is")
+        return Study(settings.model_copy(update=update), self.study.path, self.study.folder)
+
+    def _tell(self, line: str) -> None:
+        if line not in self.told_lines:
+            self.told_lines.add(line)
+            self.on_trouble(line)
 
     def _keep_results(self, cut: Study) -> None:
         """Refuse a run that would remove what an earlier one made of scans whose files are gone."""
