@@ -245,7 +245,7 @@ def make_steps(counter, times):
         yield Result("letters", "a")
         yield Result("letters", "b", inputs=("letters/a",))
         yield Result("letters", "c", inputs=("letters/b",))
-        yield Result("letters", "d", inputs=("letters/a", "letters/b"), whatever_stands=True)
+        yield Result("letters", "d", inputs=("letters/a",), optional=("letters/b",))
 
     return (Step("letters", 1, plan, make),)
 

@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import logging
 import math
-import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from voltome.errors import InputError, ResourceError
 from voltome.grid import Block, Shape3
 from voltome.io.flat import FlatReader
+from voltome.io.natural_order import natural_key
 from voltome.io.tiff_chain import check_chain, check_end, cut_short
 from voltome.io.volume import BlockReader, check_volume
 from voltome.io.voxel_size import length_m
@@ -149,7 +149,7 @@ def open_tiff_folder(path: Path) -> BlockReader:
         If there are no TIFF files, they differ in shape or type, or one is not a single grey slice.
     """
     files = [file for file in path.iterdir() if file.suffix.lower() in TIFF_SUFFIXES and not file.name.startswith(".")]
-    files.sort(key=lambda file: _natural_key(file.name))
+    files.sort(key=lambda file: natural_key(file.name))
     if not files:
         raise InputError(f"{path} must hold TIFF slices (it holds none): give the folder with the .tif files")
     pages: list[Any] = []
@@ -277,7 +277,3 @@ def _ome_voxel_sizes(text: str) -> list[float | None]:
         for axis in "ZYX"
         if (value := item.get(f"PhysicalSize{axis}")) is not None
     ]
-
-
-def _natural_key(name: str) -> list[tuple[int, int, str]]:
-    return [(1, int(part), "") if part.isdigit() else (0, 0, part.lower()) for part in re.split(r"(\d+)", name)]

@@ -76,7 +76,7 @@ def plan_cumulative(study: Study) -> Iterator[Result]:
     noise = tuple(result.name for result in plan_noise(study))
     for t in range(1, len(scans)):
         increments = tuple(f"increments/{a.name}-{b.name}" for a, b in pairwise(scans[: t + 1]))
-        yield Result("cumulative", scans[t].name, strain, inputs=(*increments, *noise))
+        yield Result("cumulative", scans[t].name, strain, inputs=increments, optional=noise)
 
 
 def make_cumulative(job: Job) -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from voltome.errors import DamagedError, VoltomeError
 from voltome.grid import make_block
+from voltome.io.natural_order import natural_key
 from voltome.study.arrival import Arrival, Earlier, inspect_arrival, read_arrival
 from voltome.study.run_log import FOLDER as RUN_FOLDER
 from voltome.study.source import describe_source
-from voltome.study.status import natural_key
 from voltome.study.study_file import Study
 
 if TYPE_CHECKING:

@@ -25,13 +25,13 @@ class Result:
     parameters : mapping
         Plain values that decide what comes out.
     inputs : tuple of str
-        Names of the results that it is made from.
+        Names of the results that it is made from, and waits for.
+    optional : tuple of str
+        Names of results that it is made from as well where they could be made.
     sources : mapping of str to str
         What is read from the user's files: role to name in the study.
     after : tuple of str
         Names of results that have to stand before this one is begun, but do not decide what comes out.
-    whatever_stands : bool
-        Made from those inputs that could be made; else it waits for all of them.
     """
 
     step: str
@@ -39,18 +39,18 @@ class Result:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
+    optional: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
-    whatever_stands: bool = False
 
     @property
     def name(self) -> str:
         """Name of the result."""
         return f"{self.step}/{self.subject}"
 
-    def only(self, standing: Iterable[str]) -> Result:
-        """The same result, made from those inputs that stand."""
+    def settle(self, standing: Iterable[str]) -> Result:
+        """The same result, with those of its optional inputs that stand among its inputs."""
         known = set(standing)
-        return replace(self, inputs=tuple(name for name in self.inputs if name in known))
+        return replace(self, inputs=self.inputs + tuple(n for n in self.optional if n in known), optional=())
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from voltome import __version__
+from voltome.errors import DamagedError
 from voltome.study.job import Effort
 
 FOLDER = "run"
@@ -135,6 +136,16 @@ class RunLog:
             "work_cpu_s": round(sum(effort.cpu_s for effort in efforts.values()), 3),
         }
         if efforts:  # a run with nothing to do does not hide what the last one took
-            results = {name: asdict(effort) for name, effort in efforts.items()}
+            results = self._known_timings() | {name: asdict(effort) for name, effort in efforts.items()}
             io.write_json(self._timings, {"run": totals, "results": results}, overwrite=True)
         return totals
+
+    def _known_timings(self) -> dict[str, Any]:
+        """What earlier runs noted of results that still stand."""
+        from voltome import io
+
+        try:
+            known = io.read_json(self._timings)["results"]
+        except (DamagedError, KeyError):
+            return {}
+        return {name: timing for name, timing in known.items() if name in self.results}

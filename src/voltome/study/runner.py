@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,14 +114,31 @@ def run_study(
     from voltome import io
     from voltome.study.steps import STEPS
 
-    store = Path(out)
-    _check_store(store)
+    store = Path(out).absolute()  # workers may stand in another folder
+    study = replace(study, folder=study.folder.absolute())
+    check_store(store)
     with io.hold_lock(store / RUN_FOLDER / "lock"):
         compile_apart()
         return _Run(study, store, workers, STEPS if steps is None else steps, on_progress).run()
 
 
-def _check_store(store: Path) -> None:
+def check_store(store: Path) -> None:
+    """Refuse a folder that is no study's.
+
+    Parameters
+    ----------
+    store : Path
+
+    Returns
+    -------
+    None
+        It is empty, does not exist yet, or holds the results of a study when this returns.
+
+    Raises
+    ------
+    InputError
+        If it is a file, or holds other things.
+    """
     if store.exists() and not store.is_dir():
         raise InputError(f"{store} is a file, not a folder: give another name")
     names = [entry.name for entry in store.iterdir()] if store.is_dir() else []
@@ -156,6 +173,7 @@ class _Run:
         self._write_study()
         for name in self.plan:
             self.log.note(name, "waiting")
+        self.log.save(force=True)
         state = "failed"
         try:
             self._make_all()
@@ -223,17 +241,19 @@ class _Run:
         while going_on:  # what is passed over may be what another one waits for
             going_on = False
             for name, (step, result) in list(waiting.items()):
-                if any(other in waiting or other in self._running(running) for other in result.inputs + result.after):
+                if any(
+                    other in waiting or other in self._running(running)
+                    for other in result.inputs + result.optional + result.after
+                ):
                     continue
                 del waiting[name]
                 going_on = True
-                lost = [] if result.whatever_stands else [other for other in result.inputs if other not in self.keys]
-                lost += [other for other in result.after if other not in self.keys]
+                lost = [other for other in result.inputs + result.after if other not in self.keys]
                 if lost:
                     self.held_up.append(name)
                     self.log.note(name, "held up", cause=f"waits for {lost[0]}")
                     continue
-                result = result.only(self.keys)
+                result = result.settle(self.keys)
                 key = self._make_key(step, result)
                 if self._stands(name, key):
                     self._keep(name, key)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,28 +159,9 @@ def _read_marks(folder: Path) -> Iterable[marks.Mark]:
     return (mark for mark in found if mark is not None)
 
 
-def natural_key(name: str) -> list[str | int]:
-    """Key that sorts names by the numbers in them.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    list
-        For `sorted`.
-
-    Examples
-    --------
-    >>> sorted(["T10", "T9"], key=natural_key)
-    ['T9', 'T10']
-    """
-    return [int(part) if number % 2 else part.lower() for number, part in enumerate(re.split(r"([0-9]+)", name))]
-
-
 def _order(names: Iterable[str]) -> list[str]:
     """Names by step, in the order of the steps, and within a step by their numbers."""
+    from voltome.io.natural_order import natural_key
     from voltome.study.steps import STEPS
 
     steps = [step.name for step in STEPS]

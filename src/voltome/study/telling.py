@@ -161,7 +161,7 @@ def _plan_gathering(study: Study, step: str) -> Result:
     ]
     scans = [scan.model_dump(mode="json", include={"name", "repeats", "time_s", "soc"}) for scan in settings.scans]
     parameters: dict[str, Any] = {"scans": scans, "voxel_size_m": settings.voxel_size_m}
-    return Result(step, "all", parameters, inputs=tuple(inputs), sources=sources, whatever_stands=True)
+    return Result(step, "all", parameters, optional=tuple(inputs), sources=sources)
 
 
 def plan_tables(study: Study) -> Iterator[Result]:

@@ -95,7 +95,7 @@ def watch_study(
     if idle_s is not None and not idle_s > 0:
         raise InputError(f"idle must be > 0 seconds (got {idle_s:g}): leave it out to wait for ever")
     store = Path(out)
-    runner._check_store(store)
+    runner.check_store(store)
     with io.hold_lock(store / RUN_FOLDER / WATCH_LOCK):
         compile_apart()
         return _Watch(study, store, workers, on_arrival, on_strain, on_trouble, stop_after, idle_s).run()
