@@ -13,7 +13,7 @@ from voltome.cli import app, main
 
 HEAVY = {
     "distributed", "h5py", "imagecodecs", "jinja2", "matplotlib", "meshio", "numba", "numpy", "pandas", "pyarrow",
-    "pydantic", "scipy", "tifffile", "torch", "xarray", "yaml", "zarr",
+    "scipy", "tifffile", "torch", "xarray", "yaml", "zarr",
 }  # fmt: skip
 COMMANDS = (
     "new", "check", "run", "status", "watch", "export", "schema",

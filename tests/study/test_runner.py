@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from voltome import io
@@ -367,4 +368,35 @@ def test_a_scheduler_that_does_not_answer_is_told_in_one_line():
         pytest.raises(InputError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"),
         open_workers(dask="tcp://127.0.0.1:9"),
     ):
+        pass
+
+
+def test_a_worker_process_that_is_killed_is_replaced(speckle_film, speckle_store, tmp_path):
+    out, killed = tmp_path / "out", []
+
+    def kill():
+        while not (out / "made_by" / "volumes" / "T1.json").exists():
+            time.sleep(0.01)
+        victims = [child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())]
+        victims[0].kill()
+        killed.append(victims[0].pid)
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    with open_workers(processes=2) as workers:
+        summary = run_study(load_study(speckle_film), out, workers)
+    killer.join(10)
+    assert killed
+    assert not summary.failed
+    check_same(out, speckle_store)
+
+
+def test_slurm_without_its_configuration_is_told_in_one_line():
+    pytest.importorskip("dask_jobqueue", reason="an extra: pip install voltome[cluster]")
+    with pytest.raises(InputError, match="SLURM needs cores and memory"), open_workers(slurm=2):
+        pass
+
+
+def test_two_kinds_of_workers_at_once_are_refused():
+    with pytest.raises(InputError, match=r"got threads, processes"), open_workers(threads=2, processes=2):
         pass

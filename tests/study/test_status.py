@@ -8,8 +8,9 @@ import pytest
 
 from voltome import io
 from voltome.errors import InputError
+from voltome.io.natural_order import natural_key
 from voltome.study.marks import find_marks, read_mark, remove_result
-from voltome.study.status import natural_key, read_status
+from voltome.study.status import read_status
 
 
 @pytest.fixture

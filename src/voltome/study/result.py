@@ -95,7 +95,7 @@ def make_key(result: Result, version: int, input_keys: Mapping[str, str], digest
     Examples
     --------
     >>> make_key(Result("strain", "T1", {"measure": "small"}), 1, {}, {})[:12]
-    '33dc9d9f1a1c'
+    'ea73af5d64fe'
     """
     depends = {
         "step": result.step,
