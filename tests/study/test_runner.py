@@ -19,10 +19,13 @@ import pytest
 
 from voltome import io
 from voltome.errors import InputError
+from voltome.study.correlating import plan_increments
 from voltome.study.executors import open_workers
+from voltome.study.lookout import take_in_scans
 from voltome.study.marks import find_marks, read_mark
 from voltome.study.result import Result, Step
 from voltome.study.runner import plan_study, run_study
+from voltome.study.status import read_status
 from voltome.study.steps import STEPS
 from voltome.study.study_file import load_study
 
@@ -391,8 +394,11 @@ def test_a_worker_process_that_is_killed_is_replaced(speckle_film, speckle_store
     check_same(out, speckle_store)
 
 
-def test_slurm_without_its_configuration_is_told_in_one_line():
+def test_slurm_without_its_configuration_is_told_in_one_line(tmp_path, monkeypatch):
     pytest.importorskip("dask_jobqueue", reason="an extra: pip install voltome[cluster]")
+    (tmp_path / "sbatch").write_text("#!/bin/sh\n")
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(InputError, match="SLURM needs cores and memory"), open_workers(slurm=2):
         pass
 
@@ -400,3 +406,71 @@ def test_slurm_without_its_configuration_is_told_in_one_line():
 def test_two_kinds_of_workers_at_once_are_refused():
     with pytest.raises(InputError, match=r"got threads, processes"), open_workers(threads=2, processes=2):
         pass
+
+
+def test_what_is_of_an_earlier_state_of_the_study_is_told_so(film, store):
+    text = (film / "study.yaml").read_text()
+    (film / "study.yaml").write_text(text.replace("half_window_vox: 10", "half_window_vox: 9"))
+    steps = [step for step in STEPS if step.name not in ("increments", "direct")]
+    lost = Step("increments", 1, plan_increments, refuse)
+    run(film, store, steps=[*steps[:4], lost, *steps[4:]])
+    states = {result.name: result.state for result in read_status(store).results}
+    assert states["increments/T0-T1"] == "failed"
+    assert states["cumulative/T2"] == "outdated"
+    assert states["volumes/T2"] == "done"
+
+
+def refuse(job):
+    raise InputError("the beam is down: wait for it")
+
+
+def test_a_run_that_is_stopped_leaves_what_it_had_not_reached_outdated(film, store):
+    text = (film / "study.yaml").read_text()
+    (film / "study.yaml").write_text(text.replace("half_window_vox: 10", "half_window_vox: 9"))
+
+    def stop(stage, done, total):
+        if stage == "region" and done == total:
+            raise KeyboardInterrupt
+
+    with open_workers(threads=1) as workers, pytest.raises(KeyboardInterrupt):
+        run_study(load_study(film), store, workers, on_progress=stop)
+    states = {result.name: result.state for result in read_status(store).results}
+    assert states["cumulative/T2"] == states["tables/all"] == "outdated"
+    assert states["volumes/T2"] == "done"
+
+
+def test_nodes_whose_matter_leaves_the_next_region_are_filled_and_counted(film, tmp_path):
+    text = (film / "study.yaml").read_text().replace("region_m: all", "region_m: {z: [0.0, 2.0e-06]}")
+    (film / "study.yaml").write_text(text)  # 40 of 70 voxels, of which the last ones move beyond
+    assert not run(film, tmp_path / "out").failed
+    first, second = (io.read_json(tmp_path / "out" / "cumulative" / name / "summary.json") for name in ("T1", "T2"))
+    assert first["nodes"] == second["nodes"]
+    assert second["nodes_trusted"] + second["nodes_filled"] <= second["nodes"]
+    field = io.read_field_zarr(tmp_path / "out" / "cumulative" / "T2" / "field.zarr")
+    assert np.isfinite(field.phi[field.status != -5]).all()
+
+
+@pytest.mark.parametrize("address", ["nonsense", "node:8786", "tcp://node"])
+def test_an_address_that_is_none_is_refused(address):
+    pytest.importorskip("distributed", reason="Dask is an extra: pip install voltome[cluster]")
+    with pytest.raises(InputError, match="must be such as tcp://node:8786"), open_workers(dask=address):
+        pass
+
+
+def test_slurm_where_no_jobs_are_submitted_is_told_in_one_line(monkeypatch):
+    pytest.importorskip("distributed", reason="Dask is an extra: pip install voltome[cluster]")
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(InputError, match="sbatch is not on this machine"), open_workers(slurm=2):
+        pass
+
+
+def test_scans_that_match_the_pattern_are_run_too(film, tmp_path):
+    lines = (film / "study.yaml").read_text().splitlines(keepends=True)
+    text = "".join(line for line in lines if "name: T1" not in line and "name: T2" not in line)
+    (film / "study.yaml").write_text(text + "watch: {incoming: T*.tif}\n")
+    study = take_in_scans(load_study(film), tmp_path / "out")
+    assert [scan.name for scan in study.settings.scans] == ["T0", "T1", "T2"]
+    (film / "T1.tif").unlink()
+    (film / "T2.tif").unlink()
+    with pytest.raises(InputError, match="two scans are needed"):
+        take_in_scans(load_study(film), tmp_path / "out")

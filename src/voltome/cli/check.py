@@ -22,6 +22,9 @@ def check(
         Path | None,
         typer.Option("--out", metavar="DIR", help="Folder for the results, to see its disk.", show_default=False),
     ] = None,
+    planned: Annotated[
+        bool, typer.Option("--planned", help="Before the experiment: scans need not be there yet.")
+    ] = False,
     threads: options.Threads = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all that was found as JSON.")] = False,
     quiet: options.Quiet = False,
@@ -33,7 +36,7 @@ def check(
     from voltome.io.text import plain_json
     from voltome.study.check import check_study_file
 
-    found = check_study_file(study_file, out=out, threads=threads)
+    found = check_study_file(study_file, out=out, threads=threads, planned=planned)
     if as_json:
         answer = {**found.facts, "problems": found.problems, "warnings": found.warnings}
         typer.echo(json.dumps(plain_json(answer), indent=2, ensure_ascii=False))
@@ -48,7 +51,7 @@ def check(
     if found.problems:
         raise typer.Exit(_PROBLEMS)
     if not (as_json or quiet):
-        typer.echo("ready to run")
+        typer.echo("ready to watch" if planned else "ready to run")
 
 
 def check_lines(facts: Mapping[str, Any]) -> Iterator[str]:

@@ -39,6 +39,7 @@ def export(
 ) -> None:
     """Export finished results of a study: TIFF, ParaView's VTK, CSV, SPAM's TSV."""
     from voltome.study.export import export_study
+    from voltome.study.status import read_status
 
     with show_progress(quiet=quiet) as on_progress:
         names = export_study(
@@ -50,6 +51,8 @@ def export(
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    if read_status(study).count("outdated"):
+        typer.echo("warning: some results are of an earlier state of the study: voltome run makes them anew", err=True)
     if not quiet:
         typer.echo(f"exported: {', '.join(names)}")
     print_written(out, quiet=quiet)

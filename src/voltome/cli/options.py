@@ -103,6 +103,17 @@ InterpolationOption = Annotated[
 Threads = Annotated[
     int | None, typer.Option("--threads", metavar="N", help="Threads to use.", show_default="one for each core")
 ]
+Processes = Annotated[
+    int | None, typer.Option("--processes", metavar="N", help="Processes instead of threads.", show_default=False)
+]
+DaskAddress = Annotated[
+    str | None,
+    typer.Option("--dask", metavar="ADDRESS", help="Scheduler of Dask, such as tcp://node:8786.", show_default=False),
+]
+SlurmWorkers = Annotated[
+    int | None,
+    typer.Option("--slurm", metavar="N", help="Workers as jobs of SLURM, set up by dask-jobqueue.", show_default=False),
+]
 VoxelSize = Annotated[
     float | None,
     typer.Option("--voxel-size-m", metavar="METRES", help="Voxel size, such as 5e-8.", show_default="from the file"),

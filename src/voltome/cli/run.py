@@ -23,22 +23,9 @@ def run(
     ],
     out: options.OutFolder,
     threads: options.Threads = None,
-    processes: Annotated[
-        int | None,
-        typer.Option("--processes", metavar="N", help="Processes instead of threads.", show_default=False),
-    ] = None,
-    dask: Annotated[
-        str | None,
-        typer.Option(
-            "--dask", metavar="ADDRESS", help="Scheduler of Dask, such as tcp://node:8786.", show_default=False
-        ),
-    ] = None,
-    slurm: Annotated[
-        int | None,
-        typer.Option(
-            "--slurm", metavar="N", help="Workers as jobs of SLURM, set up by dask-jobqueue.", show_default=False
-        ),
-    ] = None,
+    processes: options.Processes = None,
+    dask: options.DaskAddress = None,
+    slurm: options.SlurmWorkers = None,
     quiet: options.Quiet = False,
 ) -> None:
     """Bring a study's results up to date: scans, correlation, composition, strain, tables, report.
@@ -49,10 +36,11 @@ def run(
     from voltome.errors import InputError
     from voltome.study.check import check_study
     from voltome.study.executors import open_workers
+    from voltome.study.lookout import take_in_scans
     from voltome.study.runner import run_study
     from voltome.study.study_file import load_study
 
-    loaded = load_study(study)
+    loaded = take_in_scans(load_study(study), out)
     problems = check_study(loaded, out=out, threads=threads).problems
     if problems:
         more = f" (and {len(problems) - 1} more: voltome check {study})" if len(problems) > 1 else ""

@@ -28,6 +28,9 @@ def watch(
         typer.Option("--out", metavar="DIR", help="Folder for the results.", show_default="results beside study.yaml"),
     ] = None,
     threads: options.Threads = None,
+    processes: options.Processes = None,
+    dask: options.DaskAddress = None,
+    slurm: options.SlurmWorkers = None,
     stop_after: Annotated[
         int | None,
         typer.Option("--stop-after", metavar="N", help="End when N scans have arrived.", show_default=False),
@@ -52,7 +55,7 @@ def watch(
     store = study.folder / "results" if out is None else out
     teller = _Teller(as_json=as_json, quiet=quiet)
     teller.tell_start(len(study.settings.scans), study.settings.watch.incoming, store)
-    with open_workers(threads=threads) as workers:
+    with open_workers(threads=threads, processes=processes, dask=dask, slurm=slurm) as workers:
         summary = watch_study(
             study,
             store,
@@ -63,6 +66,8 @@ def watch(
             stop_after=stop_after,
             idle_s=idle,
         )
+    if not (quiet or as_json):
+        typer.echo(f"report: {store / 'report.html'}")
     if summary.failed:
         typer.echo(f"{len(summary.failed)} results failed: mend the cause and run again, the rest is kept", err=True)
         raise typer.Exit(_FAILED)

@@ -19,7 +19,7 @@ from voltome.dvc.blocks import (
     reduce_volume,
 )
 from voltome.dvc.boxes import refuse_nan
-from voltome.dvc.workers import thread_pool
+from voltome.dvc.workers import count_threads, thread_pool
 from voltome.fields import FloatArray, NodeStatus
 from voltome.grid import VolumeSource
 from voltome.kernels import filters, gauss_newton, moments, weights
@@ -127,7 +127,7 @@ def register_affine(
     with thread_pool(threads) as pool:
         if initial_phi is None:
             phi = np.eye(4)
-            phi[:3, 3] = _find_translation(reference, deformed, mask, scales)
+            phi[:3, 3] = _find_translation(reference, deformed, mask, scales, count_threads(threads))
         else:
             phi = np.array(initial_phi, dtype=np.float64)
         found = Registration(phi, centre, NodeStatus.NOT_RUN, 0, float("nan"), 0)
@@ -172,7 +172,11 @@ def _read_weights(
 
 
 def _find_translation(
-    reference: VolumeSource, deformed: VolumeSource, mask: VolumeSource | None, scales: tuple[GreyScale, GreyScale]
+    reference: VolumeSource,
+    deformed: VolumeSource,
+    mask: VolumeSource | None,
+    scales: tuple[GreyScale, GreyScale],
+    threads: int,
 ) -> FloatArray:
     """Translation in voxels at the peak of the masked normalised cross-correlation (10.1109/TIP.2011.2181402)."""
     from scipy import fft
@@ -188,11 +192,11 @@ def _find_translation(
     padded = [fft.next_fast_len(int(2 * n - 1), real=True) for n in shape]
 
     def spectrum(a: NDArray[np.float32]) -> NDArray[np.complex64]:
-        out: NDArray[np.complex64] = fft.rfftn(a, padded, workers=-1)
+        out: NDArray[np.complex64] = fft.rfftn(a, padded, workers=threads)
         return out
 
     def correlate(a: NDArray[np.complex64], b: NDArray[np.complex64]) -> NDArray[np.float32]:
-        out: NDArray[np.float32] = fft.irfftn(np.conj(a) * b, padded, workers=-1)
+        out: NDArray[np.float32] = fft.irfftn(np.conj(a) * b, padded, workers=threads)
         return out
 
     s_wf, s_wg, s_f, s_g = spectrum(wf), spectrum(wg), spectrum(wf * f), spectrum(wg * g)

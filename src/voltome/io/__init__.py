@@ -18,6 +18,7 @@ _HOMES = {
     "read_field_zarr": "field_store",
     "write_field_zarr": "field_store",
     "FileHashes": "fingerprint",
+    "describe_files": "fingerprint",
     "read_parquet": "parquet",
     "write_parquet": "parquet",
     "write_particle_tsv": "particle_table",
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from voltome.io.cycler import CyclerHistory, read_cycler_csv, write_cycler_csv
     from voltome.io.disk import check_free_space, format_bytes
     from voltome.io.field_store import read_field_attributes, read_field_zarr, write_field_zarr
-    from voltome.io.fingerprint import FileHashes
+    from voltome.io.fingerprint import FileHashes, describe_files
     from voltome.io.parquet import read_parquet, write_parquet
     from voltome.io.particle_table import write_particle_tsv
     from voltome.io.ro_crate import write_ro_crate
@@ -95,6 +96,7 @@ __all__ = [
     "Series",
     "Volume",
     "check_free_space",
+    "describe_files",
     "format_bytes",
     "format_yaml",
     "hold_lock",

@@ -271,3 +271,25 @@ def _numbered_files(folder: Path, name: str) -> list[Path]:
         return [Path(os.path.realpath(folder / name))]
     base = folder / pattern
     return sorted(Path(os.path.realpath(file)) for file in base.parent.glob(base.name))
+
+
+def describe_files(folder: Path, paths: Iterable[Path]) -> dict[str, tuple[int, str]]:
+    """Size and SHA-256 of files that were just written.
+
+    Parameters
+    ----------
+    folder : Path
+        What their names start from.
+    paths : iterable of Path
+
+    Returns
+    -------
+    dict of str to (int, str)
+        Path within the folder, with `/`, to bytes and hexadecimal digits; in the order of the paths.
+    """
+    described = {}
+    for path in paths:
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        described[path.relative_to(folder).as_posix()] = (path.stat().st_size, digest)
+    return described

@@ -39,12 +39,14 @@ class StudyCheck:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-def check_study_file(path: str | Path, *, out: str | Path | None = None, threads: int | None = None) -> StudyCheck:
+def check_study_file(
+    path: str | Path, *, out: str | Path | None = None, threads: int | None = None, planned: bool = False
+) -> StudyCheck:
     """Check a study's file and then, where its settings are sound, all that they name.
 
     Parameters
     ----------
-    path, out, threads
+    path, out, threads, planned
         As `load_study` and `check_study` take them.
 
     Returns
@@ -62,10 +64,12 @@ def check_study_file(path: str | Path, *, out: str | Path | None = None, threads
         study = load_study(path)
     except StudyError as error:
         return StudyCheck(error.lines)
-    return check_study(study, out=out, threads=threads)
+    return check_study(study, out=out, threads=threads, planned=planned)
 
 
-def check_study(study: Study, *, out: str | Path | None = None, threads: int | None = None) -> StudyCheck:
+def check_study(
+    study: Study, *, out: str | Path | None = None, threads: int | None = None, planned: bool = False
+) -> StudyCheck:
     """Open what a study names and compare it; nothing is written and next to nothing is read.
 
     Parameters
@@ -75,6 +79,8 @@ def check_study(study: Study, *, out: str | Path | None = None, threads: int | N
         Folder for the results, whose disk is looked at.
     threads : int, optional
         That will work at once; by default one per core.
+    planned : bool
+        Before the experiment: scans that are not there yet are nothing wrong.
 
     Returns
     -------
@@ -91,7 +97,7 @@ def check_study(study: Study, *, out: str | Path | None = None, threads: int | N
 
     findings = Findings(study)
     workers = count_threads(threads)
-    scans = inspect_scans(study, findings)
+    scans = inspect_scans(study, findings, planned=planned)
     _check_companions(study, findings)
     facts: dict[str, Any] = {"study": str(study.path), "scans": [scan.name for scan in study.settings.scans]}
     facts |= {"voxel_size_m": study.settings.voxel_size_m, "polarity": study.settings.polarity, "threads": workers}

@@ -179,7 +179,7 @@ def compose_series(fields: Sequence[DeformationField]) -> tuple[DeformationField
     Returns
     -------
     field : DeformationField
-        At the nodes of the first; NaN where that one is masked or nothing could be measured.
+        At the nodes of the first; NaN where that one is masked, or the matter leaves the field of view.
     left : int
         Nodes whose matter leaves the field of view.
     """
@@ -188,11 +188,19 @@ def compose_series(fields: Sequence[DeformationField]) -> tuple[DeformationField
     if not all(field.trusted.any() for field in fields):
         number = next(i for i, field in enumerate(fields) if not field.trusted.any())
         raise InputError(f"increment {number + 1} has no trusted node: widen the window, or look at its scans")
-    filled = [dvc.fill_field(field) for field in fields]
-    if len(filled) == 1:
-        return filled[0], 0
-    composition = dvc.compose_fields(filled)
+    first = dvc.fill_field(fields[0])
+    if len(fields) == 1:
+        return first, 0
+    composition = dvc.compose_fields([first, *map(_fill_beyond, fields[1:])])
     return composition.field, int((composition.left_at > 0).sum())
+
+
+def _fill_beyond(field: DeformationField) -> DeformationField:
+    """A later increment without gaps, continued beyond its region: matter of the first region may come to lie there."""
+    from voltome import dvc
+
+    status = np.where(field.status == NodeStatus.MASKED, NodeStatus.NOT_RUN, field.status).astype(np.int32)
+    return dvc.fill_field(field, replace=~field.trusted).with_values(status=status)
 
 
 def derive_strain(field: DeformationField, settings: StrainSettings) -> StrainField:
@@ -235,7 +243,8 @@ def summarise_state(
     Returns
     -------
     dict
-        `nodes`, `nodes_converged`, `nodes_trusted`, `nodes_left`, `zncc_median`, and mean and sd of
+        `nodes`, `nodes_converged`, `nodes_trusted`, `nodes_filled`, `nodes_left` (matter that left the field of view),
+        `zncc_median`, and mean and sd of
         `displacement_z_m`, `strain_volumetric`, `strain_zz`, `strain_yy`, `strain_xx`; None where nothing counts.
     """
     finite = np.isfinite(field.phi).all(axis=(1, 2))
@@ -254,6 +263,7 @@ def summarise_state(
         "nodes": int((field.status != NodeStatus.MASKED).sum()),
         "nodes_converged": int((field.converged & finite).sum()),
         "nodes_trusted": int(trusted.sum()),
+        "nodes_filled": int((finite & (field.filled == 1)).sum()),
         "nodes_left": left,
         "zncc_median": float(np.median(field.zncc[trusted])) if trusted.any() else None,
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +15,7 @@ from typing import Any
 from voltome.errors import InputError
 
 _PATIENCE_S = 10
+_ADDRESS = r"\w+://[^\s/]+:\d+"
 
 
 class Workers:
@@ -118,10 +121,16 @@ def _end_with_parent() -> None:
 
 def _open_dask(stack: ExitStack, address: str | None, slurm: int | None) -> Workers:
     distributed = _import_cluster("distributed")
+    if address is not None and not re.fullmatch(_ADDRESS, address):
+        raise InputError(f"a Dask scheduler's address must be such as tcp://node:8786 (got {address!r}): see its log")
     scheduler: Any = address
     if slurm is not None:
         if slurm < 1:
             raise InputError(f"slurm must be >= 1 worker (got {slurm}): give such as 8")
+        if shutil.which("sbatch") is None:
+            raise InputError(
+                "SLURM's sbatch is not on this machine: run voltome where jobs are submitted, or give --dask"
+            )
         try:
             scheduler = stack.enter_context(_import_cluster("dask_jobqueue").SLURMCluster())
         except (TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class FoundScan:
     voxel_size_m: float | None
 
 
-def inspect_scans(study: Study, findings: Findings) -> dict[int, FoundScan]:
+def inspect_scans(study: Study, findings: Findings, *, planned: bool = False) -> dict[int, FoundScan]:
     """Open every scan and its mask, and compare them.
 
     Parameters
@@ -60,6 +61,8 @@ def inspect_scans(study: Study, findings: Findings) -> dict[int, FoundScan]:
     study : Study
     findings : Findings
         Takes what is wrong.
+    planned : bool
+        Scans that are not there yet are nothing wrong.
 
     Returns
     -------
@@ -68,11 +71,13 @@ def inspect_scans(study: Study, findings: Findings) -> dict[int, FoundScan]:
     """
     found: dict[int, FoundScan] = {}
     for number, scan in enumerate(study.settings.scans):
+        if planned and not Path(study.locate(scan.volume).partition("::")[0]).exists():
+            continue
         volume = _open_file(study, ("scans", number, "volume"), scan.name, scan.volume, findings)
         if volume is not None:
             found[number] = volume
     for number, scan in enumerate(study.settings.scans):
-        if scan.mask is not None:
+        if scan.mask is not None and (number in found or not planned):
             mask = _open_file(study, ("scans", number, "mask"), scan.name, scan.mask, findings)
             if mask is not None and number in found and mask.shape != found[number].shape:
                 wanted = f"must have the shape of its scan, {_by(found[number].shape)} (got {_by(mask.shape)})"

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from voltome.errors import DamagedError, VoltomeError
+from voltome.errors import DamagedError, InputError, VoltomeError
 from voltome.grid import make_block
 from voltome.io.natural_order import natural_key
 from voltome.study.arrival import Arrival, Earlier, inspect_arrival, read_arrival
@@ -123,6 +123,13 @@ class Lookout:
     def known(self) -> tuple[Scan, ...]:
         """Scans of the study, those that have not arrived too."""
         return tuple(self._expected)
+
+    def list_all(self) -> tuple[Scan, ...]:
+        """Scans of the study, and those that would be taken in if one looked now."""
+        scans = list(self._expected)
+        for volume in self._list_incoming():
+            scans.append(_make_scan(name_scan(volume, [scan.name for scan in scans]), volume))
+        return tuple(scans)
 
     @property
     def sightings(self) -> tuple[Sighting, ...]:
@@ -308,6 +315,34 @@ class Lookout:
         if line not in self._told:
             self._told.add(line)
             self._on_trouble(line)
+
+
+def take_in_scans(study: Study, store: Path) -> Study:
+    """The study with the scans that match `watch.incoming`, as a watch takes them in.
+
+    Parameters
+    ----------
+    study : Study
+    store : Path
+        Results of the study, where a watch keeps its record.
+
+    Returns
+    -------
+    Study
+        The same where no pattern is set.
+
+    Raises
+    ------
+    InputError
+        If there are fewer than two scans then.
+    """
+    pattern = study.settings.watch.incoming
+    if pattern is None:
+        return study
+    scans = Lookout(study, store, on_arrival=lambda _: None, on_trouble=lambda _: None).list_all()
+    if len(scans) < 2:
+        raise InputError(f"{study.path}: two scans are needed (got {len(scans)} with {pattern}): wait for more of them")
+    return Study(study.settings.model_copy(update={"scans": scans}), study.path, study.folder)
 
 
 def measure_files(*names: str) -> FileState | None:

@@ -187,20 +187,15 @@ def put_in_place(store: Path, made: Path, target: str) -> dict[str, tuple[int, s
     dict
         Files as a mark lists them.
     """
-    import hashlib
+    from voltome import io
 
     place = store / target
-    files = sorted(path for path in made.rglob("*") if path.is_file()) if made.is_dir() else [made]
-    described = {}
-    for file in files:
-        content = file.read_bytes()
-        inner = "" if file == made else f"/{file.relative_to(made).as_posix()}"
-        described[target + inner] = (len(content), hashlib.sha256(content).hexdigest())
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.is_dir():
         shutil.rmtree(place)
     made.replace(place)
-    return described
+    files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
+    return io.describe_files(store, files)
 
 
 def _place(store: Path, name: str) -> Path:

@@ -17,7 +17,7 @@ from voltome.study.job import Effort
 FOLDER = "run"
 _EVERY_S = 1.0
 
-State = Literal["kept", "waiting", "running", "done", "failed", "held up"]
+State = Literal["kept", "outdated", "waiting", "running", "done", "failed", "held up"]
 
 
 @dataclass
@@ -124,12 +124,12 @@ class RunLog:
         Returns
         -------
         dict
-            `seconds`, `cpu_s` of this process, `work_cpu_s` of all blocks wherever they were worked.
+            `seconds`, `cpu_s` of this process, `work_cpu_s` of all results wherever they were worked.
         """
         from voltome import io
 
         self.save(state=state, force=True)
-        efforts = {name: p.effort for name, p in self.results.items() if p.effort is not None and p.effort.blocks}
+        efforts = {name: p.effort for name, p in self.results.items() if p.effort is not None and p.effort.cpu_s}
         totals = {
             "seconds": round(time.perf_counter() - self._clock, 3),
             "cpu_s": round(time.process_time() - self._cpu_s, 3),

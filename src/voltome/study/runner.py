@@ -171,8 +171,9 @@ class _Run:
         self.digests = self._hash_sources()
         removed = self._prune()
         self._write_study()
+        outdated = self._find_outdated()
         for name in self.plan:
-            self.log.note(name, "waiting")
+            self.log.note(name, "outdated" if name in outdated else "waiting")
         self.log.save(force=True)
         state = "failed"
         try:
@@ -210,13 +211,26 @@ class _Run:
             marks.remove_result(self.store, name)
         return gone
 
+    def _find_outdated(self) -> set[str]:
+        """Results that stand but are not what the study asks for now, if all can be made."""
+        keys: dict[str, str] = {}
+        for name, (step, planned) in self.plan.items():
+            result = planned.settle(keys)
+            keys[name] = self._make_key(step, result, keys)
+        standing = {name: marks.read_mark(self.store, name) for name in self.plan}
+        return {name for name, mark in standing.items() if mark is not None and mark.key != keys[name]}
+
     def _write_study(self) -> None:
         from voltome import io
 
-        text = io.format_yaml(self.study.settings.model_dump(mode="json"), heading="The study as it was run.")
+        values = self.study.settings.model_dump(mode="json")
         place = self.store / STUDY_FILE
-        if not place.exists() or place.read_text(encoding="utf-8") != text:
-            io.write_text(place, text, overwrite=True)
+        try:
+            same = io.read_yaml(place) == values
+        except InputError:  # not there, or spoilt
+            same = False
+        if not same:
+            io.write_yaml(place, values, heading="The study as it was run.", overwrite=True)
 
     def _make_all(self) -> None:
         waiting, running = dict(self.plan), dict[Future[None], Job]()
@@ -254,7 +268,7 @@ class _Run:
                     self.log.note(name, "held up", cause=f"waits for {lost[0]}")
                     continue
                 result = result.settle(self.keys)
-                key = self._make_key(step, result)
+                key = self._make_key(step, result, self.keys)
                 if self._stands(name, key):
                     self._keep(name, key)
                     continue
@@ -265,9 +279,9 @@ class _Run:
     def _running(running: Mapping[Future[None], Job]) -> set[str]:
         return {job.result.name for job in running.values()}
 
-    def _make_key(self, step: Step, result: Result) -> str:
+    def _make_key(self, step: Step, result: Result, keys: Mapping[str, str]) -> str:
         digests = {role: self.digests[name] for role, name in result.sources.items()}
-        return make_key(result, step.version, self.keys, digests)
+        return make_key(result, step.version, keys, digests)
 
     def _stands(self, name: str, key: str) -> bool:
         mark = marks.read_mark(self.store, name)

@@ -14,10 +14,10 @@ from voltome.study.run_log import FOLDER as RUN_FOLDER
 WATCH_LOCK = "watch"
 """File in the run's folder that a watch holds as long as it lasts."""
 
-ResultState = Literal["done", "running", "interrupted", "waiting", "failed", "held up"]
+ResultState = Literal["done", "outdated", "running", "interrupted", "waiting", "failed", "held up"]
 RunState = Literal["running", "done", "failed", "stopped", "killed", "never"]
 
-RESULT_STATES: tuple[ResultState, ...] = ("done", "running", "interrupted", "waiting", "failed", "held up")
+RESULT_STATES: tuple[ResultState, ...] = ("done", "outdated", "running", "interrupted", "waiting", "failed", "held up")
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class ResultStatus:
     name : str
         step/subject.
     state : str
-        "done": it stands; "running"; "interrupted": a run was stopped or killed while it was made; "waiting";
+        "done": it stands; "outdated": it stands for an earlier state of the study; "running";
+        "interrupted": a run was stopped or killed while it was made; "waiting";
         "failed"; "held up": it needs one that failed.
     cause : str
         Why it failed or is held up, else empty.
@@ -201,6 +202,8 @@ def _judge(said: str | None, stands: bool, going_on: bool) -> ResultState:
     """A mark says that a result stands; while a run goes on, it may still find that it is no longer true."""
     if said == "running":
         return "running" if going_on else "done" if stands else "interrupted"
+    if said in ("outdated", "held up") and stands:
+        return "outdated"
     if said == "waiting" and going_on:
         return "waiting"
     if stands:

@@ -105,13 +105,10 @@ def plan_series(study: Study) -> Iterator[Result]:
 
 def make_series(job: Job) -> None:
     """Write the metadata of the store."""
-    import hashlib
+    from voltome import io
 
     _prepare(job)
-    for path in sorted((job.store / VOLUMES).glob("**/zarr.json")):
-        content = path.read_bytes()
-        name = path.relative_to(job.store).as_posix()
-        job.files[name] = (len(content), hashlib.sha256(content).hexdigest())
+    job.files |= io.describe_files(job.store, sorted((job.store / VOLUMES).glob("**/zarr.json")))
 
 
 def _prepare(job: Job) -> Shape3:

@@ -254,11 +254,11 @@ def make_tables(job: Job) -> None:
 
 
 def _without_empty(columns: Mapping[str, Sequence[Any]]) -> dict[str, Sequence[Any]]:
-    """Columns, those of numbers with NaN for what is missing."""
+    """Columns with NaN, or no word, for what is missing."""
     out: dict[str, Sequence[Any]] = {}
     for name, values in columns.items():
         words = name in ("name", "repeats", "failure")
-        out[name] = [value if words else math.nan if value is None else float(value) for value in values]
+        out[name] = [value or "" if words else math.nan if value is None else float(value) for value in values]
     return out
 
 
