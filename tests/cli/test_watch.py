@@ -39,6 +39,7 @@ def test_a_line_tells_each_verdict_and_each_strain(film, capfd):
     assert main(["watch", str(film)]) == 0
     said = capfd.readouterr()
     lines = said.out.splitlines()
+    assert lines.pop() == f"report: {film / 'results' / 'report.html'}"
     assert all(re.match(r"\d\d:\d\d:\d\d  ", line) for line in lines)
     start, first, second, strain = (line[10:] for line in lines)
     assert start == f"watching 2 scans for {film / 'results'}; Ctrl-C ends"
