@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from voltome.grid import Shape3
 from voltome.study.settings import RegionSettings, StudySettings
 
-NODE_MS = 2.5
-"""CPU time of a node, in ms, beside that of its window: between 1 (speckle, docs/benchmarks.md) and 4 (the twin)."""
+NODE_MS = 5.0
+"""CPU time of a node, in ms, beside that of its window: between 1 (speckle) and 6 (the twin, T0 to T6 directly)."""
 
-WINDOW_VOXEL_MS = 6.5e-6
+WINDOW_VOXEL_MS = 8e-6
 """CPU time of a voxel of its window: what 71^3 take longer than 25^3."""
 
 VOXEL_MS = 4e-5
