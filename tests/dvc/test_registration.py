@@ -100,3 +100,10 @@ def test_shading_does_not_lead_away_where_texture_is_partly_lost():
     shading = 0.6 * np.add.outer(axis**2, axis**2)
     found = dvc.register_affine(pair.reference - shading * along, deformed - shading * along[::-1])
     np.testing.assert_allclose(found.phi[:3, 3], (0, -1, -1.5), atol=0.5)
+
+
+def test_a_volume_that_is_smaller_than_the_stencils_is_said_not_to_be_fixed():
+    grey = np.random.default_rng(2).random((6, 6, 6))
+    found = dvc.register_affine(grey, grey)
+    assert found.status == NodeStatus.SINGULAR
+    np.testing.assert_allclose(found.phi, np.eye(4))

@@ -327,6 +327,8 @@ def _gauss_newton_step(pool: ThreadPoolExecutor, level: _Level, phi: FloatArray)
 
     jobs = [pool.submit(work, int(a), int(b)) for a, b in pairwise(slabs) if b > a]
     parts = [job.result() for job in jobs]
+    if not parts:  # nothing is left between the faces' stencils
+        return None
     hessian, gradient, gradient_grey, product, totals_f, totals_g = (sum(p[k] for p in parts) for k in range(6))
     if totals_f[0] < 100.0:  # type: ignore[index]
         return None

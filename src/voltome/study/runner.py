@@ -378,9 +378,8 @@ class _Run:
 
     def _close(self, state: str) -> dict[str, Any]:
         """Remember the hashes of what stands and write what the run says of itself."""
-        for name in (*self.made, *self.kept):
-            mark = marks.read_mark(self.store, name)
-            for path, (_, digest) in mark.files.items() if mark is not None and name in self.made else ():
+        for mark in (marks.read_mark(self.store, name) for name in self.made):
+            for path, (_, digest) in mark.files.items() if mark is not None else ():
                 self.hashes.remember(self.store / path, digest)
         self.hashes.save()
         if state in ("done", "failed"):
