@@ -9,9 +9,17 @@ import pytest
 
 from voltome.cli import main
 from voltome.pipeline.twin_folder import open_twin
+from voltome.study.compilation import compile_apart
 from voltome.twin.experiment import ElectrodeTwin
 
 REPOSITORY = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compiled_kernels() -> None:
+    """Kernels on disk before the first test: what a process computes with those it compiled itself differs in the last
+    digits, and tests of the study compare what several processes made, byte by byte."""
+    compile_apart()
 
 
 @pytest.fixture(scope="session")

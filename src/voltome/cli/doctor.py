@@ -17,6 +17,7 @@ import typer
 from voltome import __version__
 
 _EXTRAS = {
+    "cluster": "Dask, and jobs of SLURM: run a study on many machines",
     "train": "PyTorch: train and run segmentation networks, on a GPU where there is one",
     "test": "what `make test` needs",
     "lint": "what `make lint` needs",
