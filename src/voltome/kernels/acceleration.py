@@ -23,7 +23,18 @@ _GROWTH = 2.0
 
 @compiled()
 def forget(memory):
-    """Begin anew: the steps to come follow another rule than those before."""
+    """Begin anew: the steps to come follow another rule than those before.
+
+    Parameters
+    ----------
+    memory : float64 `MEMORY_SHAPE`
+        Of a node.
+
+    Returns
+    -------
+    None
+        The memory holds no step.
+    """
     memory[0, 0], memory[0, 1] = 0.0, 0.0
 
 
@@ -40,6 +51,11 @@ def accelerate(before, after, lever, memory, work):
     memory : float64 `MEMORY_SHAPE`
         Of this node; `forget` prepares it.
     work : float64 `WORK_SHAPE`
+
+    Returns
+    -------
+    None
+        `after` and `memory` are brought up to date.
     """
     count, previous = int(memory[0, 0]), memory[0, 1]
     here, step, change = work[0], work[1], work[2]

@@ -16,8 +16,8 @@ from voltome.fields import FloatArray
 from voltome.grid import Shape3, VolumeSource
 from voltome.study.drift import Drift, cut_middle, find_drift
 from voltome.study.inspection import VOXEL_SIZE_TOLERANCE
+from voltome.study.region import find_slab
 from voltome.study.source import SourceFile
-from voltome.study.storing import find_slab
 
 if TYPE_CHECKING:
     from voltome.study.settings import StudySettings

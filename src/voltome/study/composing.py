@@ -22,7 +22,16 @@ if TYPE_CHECKING:
 
 
 def plan_noise(study: Study) -> Iterator[Result]:
-    """The noise that each repeat scan shows."""
+    """The noise that each repeat scan shows.
+
+    Parameters
+    ----------
+    study : Study
+
+    Yields
+    ------
+    Result
+    """
     window = study.settings.correlation.window_vox
     for first, second in pairwise(study.settings.scans):
         if second.repeats is not None:
@@ -31,7 +40,17 @@ def plan_noise(study: Study) -> Iterator[Result]:
 
 
 def make_noise(job: Job) -> None:
-    """Compare the scatter of a repeat pair with what its covariance says."""
+    """Compare the scatter of a repeat pair with what its covariance says.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    None
+        The result stands in its place when this returns; its mark does not yet.
+    """
     from voltome import io
     from voltome.dvc.repeat import measure_scatter
 
@@ -71,7 +90,16 @@ def read_factors(store: Path, repeats: Sequence[str]) -> tuple[float, float]:
 
 
 def plan_cumulative(study: Study) -> Iterator[Result]:
-    """The composed field and strain of each scan."""
+    """The composed field and strain of each scan.
+
+    Parameters
+    ----------
+    study : Study
+
+    Yields
+    ------
+    Result
+    """
     scans, strain = study.settings.scans, study.settings.strain.model_dump(mode="json")
     noise = tuple(result.name for result in plan_noise(study))
     for t in range(1, len(scans)):
@@ -80,7 +108,17 @@ def plan_cumulative(study: Study) -> Iterator[Result]:
 
 
 def make_cumulative(job: Job) -> None:
-    """Compose the increments up to a scan and derive strain."""
+    """Compose the increments up to a scan and derive strain.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    None
+        The result stands in its place when this returns; its mark does not yet.
+    """
     names = [name.removeprefix("increments/") for name in job.result.inputs if name.startswith("increments/")]
     repeats = [name.removeprefix("noise/") for name in job.result.inputs if name.startswith("noise/")]
     settings = job.study.settings

@@ -16,10 +16,11 @@ from voltome.fields import DeformationField, FloatArray
 from voltome.grid import Shape3, VolumeSource
 from voltome.study.composing import compose_series
 from voltome.study.job import Job
+from voltome.study.region import read_box
 from voltome.study.result import Result
 from voltome.study.source import SourceFile, describe_source
 from voltome.study.stored import StoredScan, make_region
-from voltome.study.storing import VOLUMES, read_box
+from voltome.study.storing import VOLUMES
 from voltome.study.study_file import Study
 
 if TYPE_CHECKING:
@@ -67,13 +68,31 @@ class PairFiles:
 
 
 def plan_increments(study: Study) -> Iterator[Result]:
-    """Each scan against the one before."""
+    """Each scan against the one before.
+
+    Parameters
+    ----------
+    study : Study
+
+    Yields
+    ------
+    Result
+    """
     for (a, first), (b, second) in pairwise(enumerate(study.settings.scans)):
         yield _plan_pair(study, "increments", f"{first.name}-{second.name}", (a, b))
 
 
 def plan_direct(study: Study) -> Iterator[Result]:
-    """Each scan but the second against the first, from the composed field on."""
+    """Each scan but the second against the first, from the composed field on.
+
+    Parameters
+    ----------
+    study : Study
+
+    Yields
+    ------
+    Result
+    """
     scans = study.settings.scans
     increments = [result.name for result in plan_increments(study)]
     for t in range(2, len(scans)) if study.settings.correlation.direct_check else ():
@@ -94,13 +113,33 @@ def _plan_pair(study: Study, step: str, subject: str, numbers: tuple[int, int], 
 
 
 def make_increment(job: Job) -> None:
-    """Correlate a scan with the one before."""
+    """Correlate a scan with the one before.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    None
+        The result stands in its place when this returns; its mark does not yet.
+    """
     correlation = _correlate(job, None)
     _write(job, correlation, {})
 
 
 def make_direct(job: Job) -> None:
-    """Correlate a scan with the first one, starting from the composed field, and compare."""
+    """Correlate a scan with the first one, starting from the composed field, and compare.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    None
+        The result stands in its place when this returns; its mark does not yet.
+    """
     from voltome import io
 
     increments = [name for name in job.result.inputs if name.startswith("increments/")]

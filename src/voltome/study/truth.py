@@ -1,0 +1,166 @@
+"""The errors of a study whose experiment was simulated."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.study.composing import derive_strain, plan_cumulative
+from voltome.study.job import Job
+from voltome.study.result import Result
+from voltome.study.study_file import Study
+
+if TYPE_CHECKING:
+    from voltome.fields import DeformationField
+    from voltome.twin.experiment import ElectrodeTwin
+
+_TWIN = threading.Lock()
+
+
+def plan_truth(study: Study) -> Iterator[Result]:
+    """Errors of each scan, where the experiment was simulated.
+
+    Parameters
+    ----------
+    study : Study
+
+    Yields
+    ------
+    Result
+    """
+    folder = study.settings.truth
+    if folder is None:
+        return
+    window = {"half_window_vox": study.settings.correlation.window_vox}
+    for result in plan_cumulative(study):
+        yield Result("truth", result.subject, window, inputs=(result.name,), sources={"twin": f"{folder}/twin.yaml"})
+
+
+def make_truth(job: Job) -> None:
+    """Compare a composed field and its strain with what its windows could at best measure.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    None
+        The result stands in its place when this returns; its mark does not yet.
+    """
+    from voltome import io
+
+    assert job.study.settings.truth is not None
+    scan, window = job.result.subject, job.study.settings.correlation.window_vox
+    found = job.run(
+        "truth",
+        truth_block,
+        job.study.locate(job.study.settings.truth),
+        str(job.store),
+        scan,
+        window,
+    )
+    field = io.read_field_zarr(job.store / "cumulative" / scan / "field.zarr")
+    true = field.with_values(phi=found["phi"], status=found["status"])
+    at_node = field.with_values(phi=found["phi_at_node"], status=found["status"])
+    compared = compare_state(field, true, at_node, job)
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_field_zarr(folder / "field.zarr", true, voxel_size_m=job.study.settings.voxel_size_m)
+        io.write_json(folder / "accuracy.json", compared)
+    job.publish(f"truth/{scan}")
+
+
+def truth_block(folder: str, store: str, scan: str, half_window_vox: int) -> dict[str, NDArray[Any]]:
+    """True Phi at the nodes of a composed field: of their windows, and of the nodes themselves.
+
+    Parameters
+    ----------
+    folder : str
+        Of the simulated experiment.
+    store : str
+    scan : str
+    half_window_vox : int
+
+    Returns
+    -------
+    dict
+        `phi`, `phi_at_node` (N, 4, 4) and `status` (N,): 2 where the truth counts.
+    """
+    from voltome import io
+    from voltome.dvc.workers import InlinePool
+    from voltome.fields import NodeStatus
+    from voltome.pipeline.truth import find_truth
+
+    nodes = io.read_field_zarr(Path(store) / "cumulative" / scan / "field.zarr")
+    with _TWIN:
+        twin = _open_twin(folder)
+        number = [step.name.replace("-", ".") for step in twin.settings.steps].index(scan)
+        twin.step(number)
+    use = nodes.status != NodeStatus.MASKED
+    out = {"phi": np.full((len(nodes), 4, 4), np.nan), "phi_at_node": np.full((len(nodes), 4, 4), np.nan)}
+    status = np.full(len(nodes), int(NodeStatus.MASKED), dtype=np.int32)
+    with InlinePool(1) as pool:
+        window = find_truth(twin, number, nodes.positions_vox[use], half_window_vox=half_window_vox, pool=pool)
+        point = find_truth(twin, number, nodes.positions_vox[use], pool=pool)
+    out["phi"][use], out["phi_at_node"][use], status[use] = window.phi, point.phi, window.status
+    return out | {"status": status}
+
+
+@lru_cache(maxsize=1)
+def _open_twin(folder: str) -> ElectrodeTwin:
+    from voltome.pipeline.twin_folder import open_twin
+
+    return open_twin(folder)[0]
+
+
+def compare_state(
+    field: DeformationField, true: DeformationField, at_node: DeformationField, job: Job
+) -> dict[str, Any]:
+    """Errors of a scan's composed field and strain.
+
+    Parameters
+    ----------
+    field, true, at_node : DeformationField
+        Measured; true of each node's window; true of each node.
+    job : Job
+
+    Returns
+    -------
+    dict
+        `truth_error_vox` (median length of the error of displacement, over trusted nodes that the truth counts),
+        `truth_error_at_node_vox`, `truth_nodes`, and `rows` as the report shows them.
+    """
+    from voltome import io
+    from voltome.pipeline.truth import compare_with_truth
+
+    strain = derive_strain(field, job.study.settings.strain)
+    expected = derive_strain(true, job.study.settings.strain)
+    state = io.read_json(job.store / "cumulative" / job.result.subject / "summary.json")
+    compared = compare_with_truth(field, true, strain, expected)
+    errors = compare_with_truth(field, at_node, strain, expected)["error_u_vox"]
+    known = np.isfinite(compared["error_u_vox"])
+    sds = {
+        "axial displacement, mean": _in_voxels(state["displacement_z_sd_m"], job.study.settings.voxel_size_m),
+        "axial strain zz, mean": state["strain_zz_sd"],
+        "lateral strain yy, mean": state["strain_yy_sd"],
+        "lateral strain xx, mean": state["strain_xx_sd"],
+        "volumetric strain, mean": state["strain_volumetric_sd"],
+    }
+    rows = [{"scan": job.result.subject, **row, "sd": sds.get(row["name"], row["sd"])} for row in compared["errors"]]
+    return {
+        "truth_error_vox": float(np.median(compared["error_u_vox"][known])) if known.any() else None,
+        "truth_error_at_node_vox": float(np.median(errors[known])) if known.any() else None,
+        "truth_nodes": int(known.sum()),
+        "rows": rows,
+    }
+
+
+def _in_voxels(length_m: float | None, voxel_size_m: float) -> float:
+    return math.nan if length_m is None else length_m / voxel_size_m
