@@ -7,7 +7,7 @@ Fzz Fzy Fzx Zdisp Fyz Fyy Fyx Ydisp Fxz Fxy Fxx Xdisp.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -81,6 +81,9 @@ class DeformationField:
         Covariance of the twelve parameters from grey noise alone (`sd_random`), in voxels; NaN where not measured.
     grid_shape : tuple of int or None
         Nodes along z, y, x with x fastest, or None for scattered nodes.
+    sd_bias_vox : (N, 3) float64, optional
+        Standard deviation of the displacement's error beyond grey noise (`sd_bias`); NaN, as by default, where nothing
+        is known of it.
     """
 
     positions_vox: FloatArray
@@ -94,9 +97,12 @@ class DeformationField:
     filled: NDArray[np.uint8]
     covariance: NDArray[np.float32]
     grid_shape: Shape3 | None = None
+    sd_bias_vox: FloatArray = field(default_factory=lambda: np.empty((0, 3)))
 
     def __post_init__(self) -> None:
         n = len(self.positions_vox)
+        if self.sd_bias_vox.shape != (n, 3):
+            object.__setattr__(self, "sd_bias_vox", np.full((n, 3), np.nan))
         if self.positions_vox.shape != (n, 3) or self.phi.shape != (n, 4, 4) or self.covariance.shape != (n, 12, 12):
             raise InputError(
                 f"a field of {n} nodes needs positions ({n}, 3), phi ({n}, 4, 4) and covariance ({n}, 12, 12) (got "

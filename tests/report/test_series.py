@@ -378,9 +378,9 @@ def test_points_of_a_curve_stand_where_the_rows_say(series: Series) -> None:
     figure = report.curves_figure(report.read_scans(series.rows), large_difference_vox=0.2)
     displacement = figure.axes[0].lines[1].get_xydata()
     np.testing.assert_allclose(displacement, [[0, 0], [1, 0.1], [2, 0.25], [3, 0.44]])
-    hollow = figure.axes[0].lines[2]
-    np.testing.assert_allclose(hollow.get_xydata(), [[3 + 1 / 12, 0.3]])
-    assert hollow.get_markerfacecolor() == "white"
+    repeat = figure.axes[0].lines[2]
+    np.testing.assert_allclose(repeat.get_xydata(), [[3 + 1 / 12, 0.3]])
+    assert repeat.get_marker() == "x"
     assert figure.axes[0].get_xlabel() == "time (h)"
 
 

@@ -24,6 +24,7 @@ _WHERE = {
     "correlate_nodes": "nodes",
     "correlate_particles": "particles",
     "deform_volume": "deformation",
+    "estimate_bias": "departure",
     "fill_field": "filtering",
     "find_particles": "labels",
     "find_resolution": "metrology",
@@ -44,6 +45,7 @@ _WHERE = {
 if TYPE_CHECKING:
     from voltome.dvc.composition import Composition, compose_fields
     from voltome.dvc.deformation import DeformedVolume, deform_volume, open_residual, subtract_deformed
+    from voltome.dvc.departure import estimate_bias
     from voltome.dvc.filtering import check_smoothing, fill_field, smooth_field
     from voltome.dvc.interpolation import interpolate_field
     from voltome.dvc.labels import Particles, find_particles
@@ -74,6 +76,7 @@ __all__ = [
     "correlate_nodes",
     "correlate_particles",
     "deform_volume",
+    "estimate_bias",
     "fill_field",
     "find_particles",
     "find_resolution",

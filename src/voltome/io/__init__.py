@@ -19,6 +19,7 @@ _HOMES = {
     "write_field_zarr": "field_store",
     "FileHashes": "fingerprint",
     "describe_files": "fingerprint",
+    "write_movie": "movie",
     "read_parquet": "parquet",
     "write_parquet": "parquet",
     "write_particle_tsv": "particle_table",
@@ -39,6 +40,7 @@ _HOMES = {
     "staged_directory": "staging",
     "staged_file": "staging",
     "write_strain_tsv": "strain_tsv",
+    "read_table_tsv": "table",
     "write_table_tsv": "table",
     "plain_json": "text",
     "read_json": "text",
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from voltome.io.disk import check_free_space, format_bytes
     from voltome.io.field_store import read_field_attributes, read_field_zarr, write_field_zarr
     from voltome.io.fingerprint import FileHashes, describe_files
+    from voltome.io.movie import write_movie
     from voltome.io.parquet import read_parquet, write_parquet
     from voltome.io.particle_table import write_particle_tsv
     from voltome.io.ro_crate import write_ro_crate
@@ -81,7 +84,7 @@ if TYPE_CHECKING:
     from voltome.io.spam_tsv import read_phi_tsv, read_positions_tsv, write_phi_tsv
     from voltome.io.staging import staged_directory, staged_file
     from voltome.io.strain_tsv import write_strain_tsv
-    from voltome.io.table import write_table_tsv
+    from voltome.io.table import read_table_tsv, write_table_tsv
     from voltome.io.text import plain_json, read_json, write_bytes, write_json, write_text
     from voltome.io.volume import Volume
     from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
@@ -114,6 +117,7 @@ __all__ = [
     "read_parquet",
     "read_phi_tsv",
     "read_positions_tsv",
+    "read_table_tsv",
     "read_volume",
     "read_yaml",
     "reduce_series_block",
@@ -126,6 +130,7 @@ __all__ = [
     "write_cycler_csv",
     "write_field_zarr",
     "write_json",
+    "write_movie",
     "write_parquet",
     "write_particle_tsv",
     "write_phi_tsv",

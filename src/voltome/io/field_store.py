@@ -33,6 +33,7 @@ _VARIABLES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "suspect": ((), "1", "1 where the result should not be read as strain"),
     "filled": ((), "1", "1 where the value is interpolated, never measured"),
     "covariance": (("parameter", "parameter_2"), "as sd, squared", "covariance of the parameters, grey noise alone"),
+    "sd_bias_vox": (("component",), "voxel", "standard deviation of displacement beyond grey noise, order z, y, x"),
     "sd": (("parameter",), "disp: voxel, F: 1", "standard deviation of the parameters, grey noise alone"),
 }
 _DERIVED = ("displacement_vox", "sd")
@@ -190,7 +191,7 @@ def _field_of(dataset: xr.Dataset) -> DeformationField:
     field = DeformationField.from_phi(positions, grid_shape=grid_shape)
     values = {}
     for name, (extra, _, _) in _VARIABLES.items():
-        if name not in _DERIVED:
+        if name not in _DERIVED and (name in dataset or name != "sd_bias_vox"):  # earlier stores lack it
             array = dataset[name].values
             values[name] = array.reshape(-1, *array.shape[array.ndim - len(extra) :])
     return field.with_values(**values)

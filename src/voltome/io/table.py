@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from voltome.errors import InputError
 from voltome.io.text import write_text
@@ -48,3 +49,36 @@ def write_table_tsv(path: str | Path, columns: Mapping[str, ArrayLike], *, overw
         if line.count("\t") != max(len(columns) - 1, 0) or "\n" in line:
             raise InputError(f"{path} cannot hold a tab or a line's end in a word (got {line[:60]!r}): rename it")
     write_text(path, "\n".join(lines) + "\n", overwrite=overwrite)
+
+
+def read_table_tsv(path: str | Path) -> dict[str, NDArray[Any]]:
+    """Read a table that `write_table_tsv` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    dict of str to (N,) array
+        float64 where every cell is a number, else words.
+
+    Raises
+    ------
+    InputError
+        If there is no such file, or its lines differ in length.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist: give a table of columns separated by tabs")
+    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line]
+    if not lines or any(len(line) != len(lines[0]) for line in lines):
+        raise InputError(f"{path} is no table (its lines differ in length): give columns separated by tabs")
+    return {name: _read_column(cells) for name, *cells in zip(*lines, strict=True)}
+
+
+def _read_column(cells: Sequence[str]) -> NDArray[Any]:
+    try:
+        return np.array([float(cell) for cell in cells])
+    except ValueError:
+        return np.array(cells)

@@ -10,12 +10,18 @@ from typing import TYPE_CHECKING
 
 _HOMES = {
     "curves_figure": "series_figures",
+    "AxialMap": "electrode_findings",
+    "BoxStrain": "electrode_findings",
+    "CellCurve": "electrode_findings",
     "displacement_figure": "figures",
+    "draw_electrode_figures": "electrode",
+    "ElectrodeFindings": "electrode_findings",
     "film_figure": "series_figures",
     "render_correlation_report": "correlation",
     "render_series_report": "series",
     "figure_to_png": "figures",
     "figure_to_svg": "noise",
+    "Histogram": "electrode_findings",
     "histogram_figure": "charts",
     "noise_figure": "noise",
     "quality_figure": "figures",
@@ -23,6 +29,7 @@ _HOMES = {
     "SeriesScan": "series",
     "strain_figure": "figures",
     "summary_figure": "figures",
+    "tabulate_figure": "electrode_tables",
     "truth_figure": "charts",
     "volumes_figure": "figures",
 }
@@ -30,6 +37,9 @@ _HOMES = {
 if TYPE_CHECKING:
     from voltome.report.charts import histogram_figure, truth_figure
     from voltome.report.correlation import render_correlation_report
+    from voltome.report.electrode import draw_electrode_figures
+    from voltome.report.electrode_findings import AxialMap, BoxStrain, CellCurve, ElectrodeFindings, Histogram
+    from voltome.report.electrode_tables import tabulate_figure
     from voltome.report.figures import (
         displacement_figure,
         figure_to_png,
@@ -43,9 +53,15 @@ if TYPE_CHECKING:
     from voltome.report.series_figures import curves_figure, film_figure
 
 __all__ = [
+    "AxialMap",
+    "BoxStrain",
+    "CellCurve",
+    "ElectrodeFindings",
+    "Histogram",
     "SeriesScan",
     "curves_figure",
     "displacement_figure",
+    "draw_electrode_figures",
     "figure_to_png",
     "figure_to_svg",
     "film_figure",
@@ -57,6 +73,7 @@ __all__ = [
     "render_series_report",
     "strain_figure",
     "summary_figure",
+    "tabulate_figure",
     "truth_figure",
     "volumes_figure",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +13,10 @@ from numpy.typing import NDArray
 
 from voltome.errors import InputError
 from voltome.fields import DeformationField, StrainField
-from voltome.report import correlation, figures, noise, series_figures, wording
+from voltome.report import correlation, electrode_page, series_figures, wording
+from voltome.report.electrode_findings import ElectrodeFindings
 from voltome.report.measures import decompose_phi
+from voltome.report.pictures import Picture, embed_png, embed_svg
 
 FILES = (
     ("volumes.zarr", "every scan in one grey window, OME-Zarr with axes t, z, y, x"),
@@ -125,15 +126,6 @@ def _read_value(name: str, value: Any) -> Any:
     return math.nan if value is None else float(value)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure of the page: address that holds its bytes, title, caption."""
-
-    source: str
-    title: str
-    caption: str
-
-
 def render_series_report(
     summary: Mapping[str, Any],
     rows: Sequence[Mapping[str, Any]],
@@ -147,6 +139,7 @@ def render_series_report(
     voxel_size_m: float,
     repeats: Sequence[Mapping[str, Any]] = (),
     truth: Sequence[Mapping[str, Any]] = (),
+    electrode: ElectrodeFindings | None = None,
     large_difference_vox: float = LARGE_DIFFERENCE_VOX,
 ) -> str:
     """Write the page of a series of scans.
@@ -154,7 +147,8 @@ def render_series_report(
     Parameters
     ----------
     summary : mapping
-        `title`, `version`, `parameters`, `versions` (of other software, by name), `warnings`; each may be absent.
+        `title`, `version`, `parameters`, `versions` (of other software, by name), `warnings`, `files` (pairs of a
+        name and what it is, beside those that every series has); each may be absent.
     rows : sequence of mapping
         One for each scan in order of time, with the fields of `SeriesScan`; the first is the reference. Every `_sd` is
         the random part, with the factor of a repeat scan in it where there is one.
@@ -171,6 +165,8 @@ def render_series_report(
         `refused` (why it says nothing, or None).
     truth : sequence of mapping
         On a twin, rows with scan, name, true, recovered, error, sd, unit.
+    electrode : ElectrodeFindings or None
+        With it the page tells the electrode's story first: swelling, strain, what discharge leaves, errors, truth.
     large_difference_vox : float
         Median difference between composed and direct displacement beyond which the page warns.
 
@@ -189,11 +185,16 @@ def render_series_report(
         "film": _picture_film(scans, fields, strains, slices, slice_index_vox, slice_scale, voxel_size_m),
         "curves": _picture_curves(scans, large_difference_vox),
     }
+    part = electrode_page.describe_electrode(electrode) if electrode is not None else None
+    if part:
+        pictures |= part.pictures
     page: str = correlation.load_template("series.html.j2").render(
         summary=summary,
+        electrode=part,
         scans=scans,
         story=tell_story(scans),
-        warnings=find_series_warnings(scans, repeats, large_difference_vox, voxel_size_m)
+        warnings=(part.warnings if part else [])
+        + find_series_warnings(scans, repeats, large_difference_vox, voxel_size_m)
         + [str(text) for text in summary.get("warnings") or []],
         pictures=pictures,
         repeats=list(repeats),
@@ -203,7 +204,7 @@ def render_series_report(
         voxel_size_m=voxel_size_m,
         parameters=list(wording.flatten_values(summary.get("parameters") or {})),
         versions=list(wording.flatten_values(summary.get("versions") or {})),
-        files=FILES,
+        files=[*FILES[:-1], *(summary.get("files") or []), FILES[-1]],
     )
     return page
 
@@ -368,9 +369,8 @@ def _picture_film(
         voxel_size_m=voxel_size_m,
     )
     shown = len(series_figures.choose_frames(scans))
-    png = base64.b64encode(figures.figure_to_png(figure, levels=24)).decode("ascii")
     return Picture(
-        f"data:image/png;base64,{png}",
+        embed_png(figure),
         "The electrode over the series",
         f"The plane across y = {slice_index_vox} (voxels from 0; z runs down, x to the right), each map with the nodes "
         f"nearest to it{'' if shown == len(scans) else f'; {shown} of {len(scans)} scans, evenly chosen'}. Above: grey "
@@ -384,12 +384,11 @@ def _picture_film(
 
 def _picture_curves(scans: Sequence[SeriesScan], large_vox: float) -> Picture:
     figure = series_figures.curves_figure(scans, large_difference_vox=large_vox)
-    svg = base64.b64encode(noise.figure_to_svg(figure).encode()).decode("ascii")
     return Picture(
-        f"data:image/svg+xml;base64,{svg}",
+        embed_svg(figure),
         "Curves over the series",
         f"Means over the trusted nodes, since {scans[0].name}. Error bars: one sd of the mean, random part alone, "
         "often smaller than the mark; bias (magnification, contrast loss) is not in it. Trusted and converged nodes in "
         "percent of all nodes. Difference: median length between composed increments and direct correlation from the "
-        "first scan, missing where the direct one gave nothing. Hollow: repeat scans.",
+        "first scan, missing where the direct one gave nothing. Crosses: repeat scans.",
     )

@@ -90,7 +90,7 @@ def curves_figure(scans: Sequence[SeriesScan], *, large_difference_vox: float) -
     Returns
     -------
     matplotlib.figure.Figure
-        Four panels, or six where time and state of charge are known. Repeat scans are hollow and not joined.
+        Four panels, or six where time and state of charge are known. Repeat scans are crosses, and not joined.
     """
     from matplotlib.figure import Figure
 
@@ -160,7 +160,7 @@ def _draw_curve(
     *,
     sd: FloatArray | None = None,
 ) -> None:
-    """Points with error bars where they have any, joined where they follow each other; repeat scans hollow."""
+    """Points with error bars where they have any, joined where they follow each other; repeat scans are crosses."""
     repeat = np.array([scan.repeats is not None for scan in scans])
     known = np.isfinite(values) & np.isfinite(over.values)
     bars = np.zeros(len(values)) if sd is None else np.nan_to_num(sd)
@@ -174,7 +174,7 @@ def _draw_curve(
         lw=0.9,
         label=label if known.any() else "",
     )
-    axes.plot(over.values[known & repeat], values[known & repeat], mark, color=colour, ms=3.6, mfc="white", zorder=3)
+    axes.plot(over.values[known & repeat], values[known & repeat], "x", color=colour, ms=4.2, mew=1.1, zorder=3)
     axes.errorbar(over.values[known], values[known], bars[known], fmt="none", ecolor=colour, elinewidth=0.9, capsize=2)
 
 

@@ -41,7 +41,7 @@ def write_number(value: float | None, digits: int = 3, *, signed: bool = False) 
     return text.replace("-", MINUS)
 
 
-def write_measured(value: float, sd: float, scale: float = 1.0) -> str:
+def write_measured(value: float, sd: float, scale: float = 1.0, *, signed: bool = True) -> str:
     """A value with its sd, both with as many decimals as two digits of the sd need, four at most.
 
     Parameters
@@ -50,6 +50,8 @@ def write_measured(value: float, sd: float, scale: float = 1.0) -> str:
         Without a finite sd the value stands alone, with three digits.
     scale : float
         Both are multiplied by it.
+    signed : bool
+        Write a plus sign too.
 
     Returns
     -------
@@ -62,11 +64,11 @@ def write_measured(value: float, sd: float, scale: float = 1.0) -> str:
     '+12.345 \u00b1 0.040'
     """
     if not (math.isfinite(value) and math.isfinite(sd) and sd > 0):
-        return write_number(scale * value, signed=True)
+        return write_number(scale * value, signed=signed)
     decimals = min(max(1 - math.floor(math.log10(scale * sd)), 0), 4)
     small = scale * sd < 0.5e-4
     spread = f"<{NARROW}0.0001" if small else f"{scale * sd:.{decimals}f}"
-    return f"{scale * value:+.{decimals}f} \N{PLUS-MINUS SIGN} {spread}".replace("-", MINUS)
+    return f"{scale * value:{'+' if signed else ''}.{decimals}f} \N{PLUS-MINUS SIGN} {spread}".replace("-", MINUS)
 
 
 def write_metres(length_m: float, digits: int = 3, *, signed: bool = False) -> str:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from voltome.errors import InputError
 from voltome.fields import PARAMETERS, DeformationField, NodeStatus, StrainField
+from voltome.study.aligning import plan_alignment, read_alignment
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.study_file import Study
@@ -102,9 +103,11 @@ def plan_cumulative(study: Study) -> Iterator[Result]:
     """
     scans, strain = study.settings.scans, study.settings.strain.model_dump(mode="json")
     noise = tuple(result.name for result in plan_noise(study))
+    aligned = {result.subject: result.name for result in plan_alignment(study)}
     for t in range(1, len(scans)):
         increments = tuple(f"increments/{a.name}-{b.name}" for a, b in pairwise(scans[: t + 1]))
-        yield Result("cumulative", scans[t].name, strain, inputs=increments, optional=noise)
+        name = scans[t].name
+        yield Result("cumulative", name, strain, inputs=increments, optional=(*noise, aligned[name]))
 
 
 def make_cumulative(job: Job) -> None:
@@ -131,6 +134,7 @@ def make_cumulative(job: Job) -> None:
         settings.strain,
         settings.voxel_size_m,
         settings.correlation.window_vox,
+        job.result.subject if f"alignment/{job.result.subject}" in job.result.inputs else None,
         str(job.out),
     )
     job.publish(f"cumulative/{job.result.subject}")
@@ -143,9 +147,10 @@ def compose_block(
     strain_settings: StrainSettings,
     voxel_size_m: float,
     half_window_vox: int,
+    aligned: str | None,
     out: str,
 ) -> dict[str, NDArray[Any]]:
-    """Compose increments, derive strain and write both.
+    """Compose increments, take out the collector's motion, derive strain and write both.
 
     Parameters
     ----------
@@ -157,6 +162,8 @@ def compose_block(
     strain_settings : StrainSettings
     voxel_size_m : float
     half_window_vox : int
+    aligned : str or None
+        Scan whose alignment is taken out.
     out : str
         Folder to write.
 
@@ -165,15 +172,21 @@ def compose_block(
     dict
         Empty.
     """
-    from voltome import io
+    from voltome import dvc, io
+    from voltome.alignment import align_field
 
     fields = [
         scale_noise(io.read_field_zarr(Path(store) / "increments" / name / "field.zarr"), *factors)
         for name in increments
     ]
     field, left = compose_series(fields)
+    motion = None if aligned is None else read_alignment(Path(store), aligned)[1]
+    if motion is not None:
+        field = align_field(field, motion)
+    field = field.with_values(sd_bias_vox=dvc.estimate_bias(field))
     strain = derive_strain(field, strain_settings)
-    parameters = {"step": "cumulative", "increments": list(increments), "sd_factors": list(factors)}
+    parameters: dict[str, object] = {"step": "cumulative", "increments": list(increments), "sd_factors": list(factors)}
+    parameters |= {"aligned": motion is not None}
     parameters |= strain_settings.model_dump(mode="json")
     with io.staged_directory(out, overwrite=True, replaces=("*",)) as folder:
         io.write_field_zarr(
@@ -185,7 +198,10 @@ def compose_block(
         )
         io.write_phi_tsv(folder / "phi.tsv", field)
         io.write_strain_vtu(folder / "strain.vtu", field, strain, voxel_size_m=voxel_size_m)
-        io.write_json(folder / "summary.json", summarise_state(field, strain, left, voxel_size_m, half_window_vox))
+        io.write_json(
+            folder / "summary.json",
+            summarise_state(field, strain, left, voxel_size_m, half_window_vox) | {"aligned": motion is not None},
+        )
     return {}
 
 

@@ -129,6 +129,17 @@ class RegionSettings(Settings):
         return self
 
 
+class BoxSettings(RegionSettings):
+    """A box whose mean strain is reported."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_. -]{0,39}$",
+        description="what the box is called",
+        examples=["upper left"],
+        json_schema_extra=COMMON,
+    )
+
+
 class ElectrodeSettings(Settings):
     """Where the electrode lies in the volumes, and what presses on it."""
 
@@ -140,6 +151,14 @@ class ElectrodeSettings(Settings):
         description=(
             "box that the electrode lies in, such as {z: [2.0e-06, 3.0e-05]}, or all; null: the slab along z that has "
             "texture"
+        ),
+        json_schema_extra=COMMON,
+    )
+    boxes: tuple[BoxSettings, ...] = Field(
+        default=(),
+        max_length=1000,
+        description=(
+            "sub-volumes whose mean strain is reported as well, such as [{name: A, y: [0, 4.0e-05], x: [0, 4.0e-05]}]"
         ),
         json_schema_extra=COMMON,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from voltome.study import composing, correlating, region, storing, telling, truth
+from voltome.study import accuracy, aligning, composing, correlating, electrode, movie, region, storing, telling, truth
 from voltome.study.result import Step
 
 STEPS = (
@@ -10,12 +10,18 @@ STEPS = (
     Step("series", 1, storing.plan_series, storing.make_series),
     Step("volumes", 1, storing.plan_volumes, storing.make_volume),
     Step("region", 1, region.plan_regions, region.make_region),
+    Step("alignment", 1, aligning.plan_alignment, aligning.make_alignment),
+    Step("surface", 1, aligning.plan_surface, aligning.make_surface),
     Step("increments", 1, correlating.plan_increments, correlating.make_increment),
     Step("noise", 1, composing.plan_noise, composing.make_noise),
-    Step("cumulative", 2, composing.plan_cumulative, composing.make_cumulative),
+    Step("cumulative", 3, composing.plan_cumulative, composing.make_cumulative),
     Step("direct", 2, correlating.plan_direct, correlating.make_direct),
-    Step("truth", 1, truth.plan_truth, truth.make_truth),
-    Step("tables", 1, telling.plan_tables, telling.make_tables),
-    Step("report", 1, telling.plan_report, telling.make_report),
+    Step("electrode", 1, electrode.plan_electrode, electrode.make_electrode),
+    Step("truth", 2, truth.plan_truth, truth.make_truth),
+    Step("accuracy", 1, accuracy.plan_accuracy, accuracy.make_accuracy),
+    Step("tables", 2, telling.plan_tables, telling.make_tables),
+    Step("figures", 1, telling.plan_figures, telling.make_figures),
+    Step("movie", 1, movie.plan_movie, movie.make_movie),
+    Step("report", 2, telling.plan_report, telling.make_report),
 )
 """A step's version is raised when the same parameters give other numbers: then it is done again."""

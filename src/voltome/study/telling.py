@@ -11,30 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome import __version__
-from voltome.study.composing import derive_strain, plan_cumulative, plan_noise
-from voltome.study.correlating import plan_direct
+from voltome.study.composing import derive_strain
+from voltome.study.electrode_findings import gather_findings, plan_gathering, read_slices
 from voltome.study.job import Job
 from voltome.study.result import Result
-from voltome.study.storing import VOLUMES, plan_volumes
 from voltome.study.study_file import Study
-from voltome.study.truth import plan_truth
 
 if TYPE_CHECKING:
     from voltome.fields import DeformationField, StrainField
-
-_PIXELS = 360
-
-
-def _plan_gathering(study: Study, step: str) -> Result:
-    """A result of whatever there is of all scans."""
-    settings = study.settings
-    sources = {} if settings.electrochemistry.cycler is None else {"cycler": settings.electrochemistry.cycler}
-    inputs = [
-        r.name for plan in (plan_volumes, plan_noise, plan_cumulative, plan_direct, plan_truth) for r in plan(study)
-    ]
-    scans = [scan.model_dump(mode="json", include={"name", "repeats", "time_s", "soc"}) for scan in settings.scans]
-    parameters: dict[str, Any] = {"scans": scans, "voxel_size_m": settings.voxel_size_m}
-    return Result(step, "all", parameters, optional=tuple(inputs), sources=sources)
 
 
 def plan_tables(study: Study) -> Iterator[Result]:
@@ -48,7 +32,7 @@ def plan_tables(study: Study) -> Iterator[Result]:
     ------
     Result
     """
-    yield _plan_gathering(study, "tables")
+    yield plan_gathering(study, "tables")
 
 
 def plan_report(study: Study) -> Iterator[Result]:
@@ -62,7 +46,7 @@ def plan_report(study: Study) -> Iterator[Result]:
     ------
     Result
     """
-    gathered = _plan_gathering(study, "report")
+    gathered = plan_gathering(study, "report")
     yield replace(gathered, parameters={**gathered.parameters, "shown": _shown_settings(study)})
 
 
@@ -249,7 +233,7 @@ def make_report(job: Job) -> None:
     from voltome import io, report
 
     settings = job.study.settings
-    slices, index, scale = read_slices(job)
+    slices, index, pixel_m = read_slices(job)
     noise = [name for name in job.result.inputs if name.startswith("noise/")]
     repeats = []
     for name in noise:
@@ -263,24 +247,53 @@ def make_report(job: Job) -> None:
     shown = dict(job.result.parameters["shown"])
     title = shown.pop("title") or f"A study of {len(settings.scans)} scans"
     page = report.render_series_report(
-        {"title": title, "version": __version__, "parameters": shown},
+        {"title": title, "version": __version__, "parameters": shown, "files": _list_files(job)},
         describe_scans(job),
         _Fields(job, strain=False),
         _Fields(job, strain=True),
         slices,
         slice_index_vox=index,
-        slice_scale=scale,
+        slice_scale=round(pixel_m / settings.voxel_size_m),
         node_spacing_vox=settings.correlation.node_spacing_vox,
         voxel_size_m=settings.voxel_size_m,
         repeats=repeats,
         truth=truth,
+        electrode=gather_findings(job),
     )
     io.write_text(job.out, page, overwrite=True)
     job.publish("report.html")
 
 
-def read_slices(job: Job) -> tuple[dict[str, NDArray[np.float32]], int, int]:
-    """Middle slice across y of each scan that is stored, as coarse as a picture needs it.
+def _list_files(job: Job) -> list[tuple[str, str]]:
+    """What stands beside the report for the electrode."""
+    out = [
+        ("alignment/", "where the collector stands in each scan, and how it moved since the first"),
+        ("surface/", "thickness.tif and surface.tif of each scan, in the frame of the first"),
+        ("electrode/", "measurements.csv: the numbers of this page, and what each cause adds to their errors"),
+        ("figures/", "the figures of this page as PNG and SVG, and the numbers behind each as CSV"),
+        ("movie.mp4", "the axial strain over time"),
+    ]
+    if "accuracy/all" in job.result.inputs:
+        out.append(("accuracy.json", "every recovered number beside the true one"))
+    return out
+
+
+def plan_figures(study: Study) -> Iterator[Result]:
+    """The report's figures as files.
+
+    Parameters
+    ----------
+    study : Study
+
+    Yields
+    ------
+    Result
+    """
+    yield plan_gathering(study, "figures")
+
+
+def make_figures(job: Job) -> None:
+    """Write each figure of the electrode as PNG and SVG, with the numbers behind it as CSV.
 
     Parameters
     ----------
@@ -288,24 +301,17 @@ def read_slices(job: Job) -> tuple[dict[str, NDArray[np.float32]], int, int]:
 
     Returns
     -------
-    slices : dict of (z, x) float32
-    index : int
-        Where they stand on y, in full voxels.
-    scale : int
-        Voxels per pixel.
+    None
+        The result stands in its place when this returns; its mark does not yet.
     """
-    from voltome import io
+    from voltome import io, report
 
-    path = job.store / VOLUMES
-    shape = io.open_series(path).shape
-    level = 0
-    while max(shape[0], shape[2]) >> level > _PIXELS:
-        level += 1
-    middle = shape[1] // 2
-    slices = {}
-    for t, scan in enumerate(job.study.settings.scans):
-        if f"volumes/{scan.name}" in job.result.inputs:
-            with io.open_scan(path, t, level=level) as volume:
-                plane = min(middle >> level, volume.shape[1] - 1)
-                slices[scan.name] = volume[:, plane : plane + 1, :][:, 0, :].astype(np.float32)
-    return slices, middle, 2**level
+    findings = gather_findings(job)
+    if findings is None:
+        return
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        for name, figure in report.draw_electrode_figures(findings).items():
+            io.write_bytes(folder / f"{name}.png", report.figure_to_png(figure))
+            io.write_text(folder / f"{name}.svg", report.figure_to_svg(figure))
+            io.write_text(folder / f"{name}.csv", report.tabulate_figure(findings, name))
+    job.publish("figures")

@@ -19,6 +19,7 @@ from voltome.study.study_file import Study
 
 if TYPE_CHECKING:
     from voltome.fields import DeformationField
+    from voltome.twin.drift import Drift
     from voltome.twin.experiment import ElectrodeTwin
 
 _TWIN = threading.Lock()
@@ -109,8 +110,20 @@ def truth_block(folder: str, store: str, scan: str, half_window_vox: int) -> dic
     with InlinePool(1) as pool:
         window = find_truth(twin, number, nodes.positions_vox[use], half_window_vox=half_window_vox, pool=pool)
         point = find_truth(twin, number, nodes.positions_vox[use], pool=pool)
+    if io.read_field_attributes(Path(store) / "cumulative" / scan / "field.zarr")["parameters"]["aligned"]:
+        drift = twin.drifts[number]
+        window, point = (_take_drift_out(field, drift) for field in (window, point))
     out["phi"][use], out["phi_at_node"][use], status[use] = window.phi, point.phi, window.status
     return out | {"status": status}
+
+
+def _take_drift_out(field: DeformationField, drift: Drift) -> DeformationField:
+    """The same motion in the frame of the first scan, which the collector does not leave."""
+    phi = field.phi.copy()
+    back = drift.to_lab(field.positions_vox + field.displacement_vox) / drift.voxel_um
+    phi[:, :3, :3] = np.linalg.inv(drift.linear) @ field.phi[:, :3, :3]
+    phi[:, :3, 3] = back - field.positions_vox
+    return field.with_values(phi=phi)
 
 
 @lru_cache(maxsize=1)
