@@ -62,7 +62,7 @@ def _caption_axial(findings: ElectrodeFindings) -> str:
     )
     return (
         f"Axial strain since {findings.scans[0]} over the slice of each scan: every cell is a node, drawn where its "
-        f"matter has moved to. Colours run from {low} to {high}, white is 0. Hatched: a node behind it is not "
+        f"matter has moved to. Colours run from {low} to {high}, white is 0. Hatched: a node that is not "
         f"trusted. Bare: nothing could be measured.{left}{number}"
     )
 

@@ -221,7 +221,7 @@ def _draw_thickness_loop(axes: Axes, numbers: Numbers) -> list[Curve]:
     _leave_room(axes, 0.25)
     axes.legend(handles=lines, loc="upper left", handletextpad=0.5, borderaxespad=0.2)
     if left:
-        text = f"{shorten_name(left[-1].scan, 9)}, irreversible:\n{write_measured(left[-1].value, left[-1].sd, 1e6)}"
+        text = f"{shorten_name(left[-1].scan, 9)}, less charge:\n{write_measured(left[-1].value, left[-1].sd, 1e6)}"
         axes.annotate(f"{text} {MICROMETRE}", (1, 0), (-2, 4), xycoords="axes fraction", textcoords="offset points",
                       ha="right", parse_math=False)  # fmt: skip
     return [curve]

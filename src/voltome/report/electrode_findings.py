@@ -27,7 +27,7 @@ class AxialMap:
     strain : (nz, nx) float64
         Fractions; NaN where there is none.
     trusted : (nz, nx) bool
-        Whether every node behind the strain is trusted.
+        Whether the node itself is trusted.
     """
 
     z_m: Floats

@@ -188,7 +188,8 @@ def _tell_rest(numbers: Numbers, peak: str) -> str:
         parts.append(f"a thickness of {_write(thickness, 1e6)}{NARROW}{MICRO}m")
     text = f"At the end, {last}, {' and '.join(parts)} {'remain' if len(parts) > 1 else 'remains'}"
     if irreversible:
-        text += f"; {_write(irreversible, 1e6, signed=True)}{NARROW}{MICRO}m of thickness are irreversible"
+        beside = f"{_write(irreversible, 1e6, signed=True)}{NARROW}{MICRO}m"
+        text += f"; its thickness stands {beside} beside that of the charging curve at the same state of charge"
     return f"{text}."
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -57,12 +58,15 @@ KIND_COLOURS = {NodeKind.TRUSTED: BLUE, NodeKind.SUSPECT: ORANGE, NodeKind.FILLE
 HATCH = "////"
 
 
+_STYLE_LOCK = RLock()  # Matplotlib's settings are the whole process's: figures are drawn one at a time
+
+
 @contextmanager
 def paper_style() -> Iterator[None]:
     """Matplotlib's own defaults plus `STYLE`, whatever the user has set; restored on leaving."""
     import matplotlib
 
-    with matplotlib.rc_context():
+    with _STYLE_LOCK, matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
         yield

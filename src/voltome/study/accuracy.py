@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -87,7 +88,7 @@ def find_true(job: Job, steps: Mapping[str, NDArray[Any]]) -> dict[tuple[str, st
         out["expansion", scan.name] = thickness / float(numbers["thickness_m"][row[scans[0].name]]) - 1.0
         out |= _true_motion(job, scan.name, {name: float(values[at]) for name, values in numbers.items()})
     once = [scan for scan in scans if scan.repeats is None]
-    for before, now in zip(once, once[1:], strict=False):
+    for before, now in pairwise(once):
         ratio = out["thickness", now.name] / out["thickness", before.name]
         out["expansion_increment", now.name] = ratio - 1.0
     out |= _true_history(job, out)

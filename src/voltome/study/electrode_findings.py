@@ -14,7 +14,8 @@ from voltome.study.accuracy import plan_accuracy
 from voltome.study.aligning import plan_alignment, plan_surface, read_alignment
 from voltome.study.composing import derive_strain, plan_cumulative, plan_noise
 from voltome.study.correlating import plan_direct
-from voltome.study.electrode import plan_electrode, read_map, read_measurements
+from voltome.study.electrode import plan_electrode, read_measurements
+from voltome.study.electrode_ground import read_map, read_surface
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.storing import VOLUMES, plan_volumes
@@ -22,7 +23,7 @@ from voltome.study.study_file import Study
 from voltome.study.truth import plan_truth
 
 if TYPE_CHECKING:
-    from voltome.report.electrode_findings import AxialMap, ElectrodeFindings
+    from voltome.report.electrode_findings import AxialMap, ElectrodeFindings, Histogram
 
 Floats = NDArray[np.float64]
 
@@ -30,10 +31,10 @@ PIXELS = 360
 """Longest side of a slice in the report."""
 
 REMARKS = (
-    "The paper registers all scans to the first and also composes increments: here increments are composed, and a direct "
-    "correlation from the first scan checks them.",
-    "The sides are parted half way up at the first scan, and the plane moves with the material: their volumetric strains "
-    "average to that of the whole. The paper's 50 and 34 % average to 42, not to its 44 %.",
+    "The paper registers all scans to the first and also composes increments: here increments are composed, and a "
+    "direct correlation from the first scan checks them.",
+    "The sides are parted half way up at the first scan, and the plane moves with the material: their volumetric "
+    "strains average to that of the whole. The paper's 50 and 34 % average to 42, not to its 44 %.",
     "Strains of whole and sides are means of det F over matter, from a smooth motion through all trusted nodes and the "
     "surface, which vanishes at the collector. Histograms and maps are those of single gauges.",
     "Thickness is measured from the collector's face, where the grey is midway between copper and electrode, to the "
@@ -85,7 +86,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
     ElectrodeFindings or None
     """
     from voltome import io
-    from voltome.report.electrode_findings import BoxStrain, ElectrodeFindings, Histogram
+    from voltome.report.electrode_findings import BoxStrain, ElectrodeFindings
 
     if "electrode/all" not in job.result.inputs:
         return None
@@ -110,18 +111,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         thickness_maps={name: values.astype(np.float32) for name, values in maps.items()},
         map_pixel_m=map_pixel,
         axial_maps=dict(_read_axial_maps(job, y)),
-        histograms=[
-            Histogram(
-                **{
-                    **row,
-                    "edges": np.array(row["edges"]),
-                    "counts": np.array(row["counts"], dtype=np.float64),
-                    "maximum": _number(row["maximum"]),
-                    "maximum_sd": _number(row["maximum_sd"]),
-                }
-            )
-            for row in said["histograms"]
-        ],  # fmt: skip
+        histograms=[_histogram(row) for row in said["histograms"]],
         boxes=[
             BoxStrain(row["name"], np.array(row["low_m"]), np.array(row["high_m"]), _measurement(row["measurement"]))
             for row in said["boxes"]
@@ -143,6 +133,19 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
+def _histogram(row: Mapping[str, Any]) -> Histogram:
+    from voltome.report.electrode_findings import Histogram
+
+    return Histogram(
+        row["scan"],
+        row["region"],
+        np.array(row["edges"]),
+        np.array(row["counts"], dtype=np.float64),
+        _number(row["maximum"]),
+        _number(row["maximum_sd"]),
+    )
+
+
 def _measurement(row: Mapping[str, Any]) -> Measurement:
     from voltome.measurement import Share
 
@@ -151,16 +154,11 @@ def _measurement(row: Mapping[str, Any]) -> Measurement:
 
 
 def _has_surface(job: Job, scan: str) -> bool:
-    from voltome import io
-
-    name = f"surface/{scan}"
-    return name in job.result.inputs and io.read_json(job.store / name / "summary.json")["refused"] is None
+    return read_surface(job, scan)["refused"] is None
 
 
 def _map_pixel_m(job: Job, scan: str) -> float:
-    from voltome import io
-
-    return float(io.read_json(job.store / "surface" / scan / "summary.json")["pixel_m"])
+    return float(read_surface(job, scan)["pixel_m"])
 
 
 def _read_cell(history: Any) -> Any:
@@ -229,7 +227,7 @@ def _read_lines(
     if collector is None or first not in slices:
         return out
     shape = slices[first].shape
-    x_m = (np.arange(shape[1]) + 0.5) * pixel_m
+    x_m: Floats = (np.arange(shape[1], dtype=np.float64) + 0.5) * pixel_m
     face = collector.face_at(np.array(float(y)), x_m / voxel - 0.5) * voxel
     if settings.electrode.collector_side == "high-z":
         face = shape[0] * pixel_m - face
@@ -266,6 +264,6 @@ def _read_axial_maps(job: Job, y: int) -> Iterator[tuple[str, AxialMap]]:
                 u[..., 0],
                 u[..., 2],
                 strain.strain[:, 0, 0].reshape(field.grid_shape)[:, j],
-                (strain.measured >= 1.0).reshape(field.grid_shape)[:, j],
+                field.trusted.reshape(field.grid_shape)[:, j],
             ),
         )

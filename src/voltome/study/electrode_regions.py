@@ -16,7 +16,7 @@ from voltome.study.job import Job
 
 if TYPE_CHECKING:
     from voltome.fields import DeformationField, StrainField
-    from voltome.study.electrode import Ground
+    from voltome.study.electrode_ground import Ground
     from voltome.study.settings import BoxSettings
 
 Floats = NDArray[np.float64]
@@ -124,7 +124,8 @@ def _measure_box(
     at = strain.positions_vox * voxel
     use = np.isfinite(strain.volumetric) & (strain.measured >= 1.0)
     use &= _inside(ground, ground.frame.locate(strain.positions_vox)) & ((at >= low) & (at < high)).all(axis=1)
-    value, shares = math.nan, ()
+    value = math.nan
+    shares: tuple[Share, ...] = ()
     if use.any():
         independent = max(1.0, use.sum() / _count_shared(job, field))
         value = float(strain.volumetric[use].mean())

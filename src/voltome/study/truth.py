@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from voltome.study.aligning import plan_alignment, read_alignment
 from voltome.study.composing import derive_strain, plan_cumulative
 from voltome.study.job import Job
 from voltome.study.result import Result
@@ -40,8 +41,16 @@ def plan_truth(study: Study) -> Iterator[Result]:
     if folder is None:
         return
     window = {"half_window_vox": study.settings.correlation.window_vox}
+    aligned = {result.subject: result.name for result in plan_alignment(study)}
     for result in plan_cumulative(study):
-        yield Result("truth", result.subject, window, inputs=(result.name,), sources={"twin": f"{folder}/twin.yaml"})
+        yield Result(
+            "truth",
+            result.subject,
+            window,
+            inputs=(result.name,),
+            optional=(aligned[result.subject],),
+            sources={"twin": f"{folder}/twin.yaml"},
+        )
 
 
 def make_truth(job: Job) -> None:
@@ -148,7 +157,7 @@ def compare_state(
     -------
     dict
         `truth_error_vox` (median length of the error of displacement, over trusted nodes that the truth counts),
-        `truth_error_at_node_vox`, `truth_nodes`, and `rows` as the report shows them.
+        `truth_error_at_node_vox`, `truth_nodes`, what `judge_errors` gives, and `rows` as the report shows them.
     """
     from voltome import io
     from voltome.pipeline.truth import compare_with_truth
@@ -171,9 +180,65 @@ def compare_state(
         "truth_error_vox": float(np.median(compared["error_u_vox"][known])) if known.any() else None,
         "truth_error_at_node_vox": float(np.median(errors[known])) if known.any() else None,
         "truth_nodes": int(known.sum()),
+        **judge_errors(field, true, known, read_common_variance(job, field)),
         "rows": rows,
     }
 
 
 def _in_voxels(length_m: float | None, voxel_size_m: float) -> float:
     return math.nan if length_m is None else length_m / voxel_size_m
+
+
+def read_common_variance(job: Job, field: DeformationField) -> NDArray[np.float64]:
+    """Variance of displacement that the alignment adds to all nodes alike, by component; 0 where there is none.
+
+    Parameters
+    ----------
+    job : Job
+    field : DeformationField
+
+    Returns
+    -------
+    (N, 3) float64
+        Voxels squared.
+    """
+    scan = job.result.subject
+    motion = read_alignment(job.store, scan)[1] if f"alignment/{scan}" in job.result.inputs else None
+    if motion is None:
+        return np.zeros((len(field), 3))
+    arrived = np.nan_to_num(field.positions_vox + field.displacement_vox)
+    return np.diagonal(motion.displacement_covariance(arrived), axis1=1, axis2=2)
+
+
+def judge_errors(
+    field: DeformationField, true: DeformationField, use: NDArray[np.bool_], common: NDArray[np.float64]
+) -> dict[str, Any]:
+    """Whether the standard deviations of displacement are honest: how many true values lie inside two of them.
+
+    Parameters
+    ----------
+    field, true : DeformationField
+    use : (N,) bool
+        Nodes that count.
+    common : (N, 3) float64
+        Variance that the alignment adds.
+
+    Returns
+    -------
+    dict
+        `inside_two_sd` (share of the components of all nodes), `inside_by_depth` (of four slabs along z, each with as
+        many nodes), `sd_median_vox`; None where there is none.
+    """
+    variance = field.sd[:, [3, 7, 11]] ** 2 + field.sd_bias_vox**2 + common
+    known = np.flatnonzero(use & np.isfinite(variance).all(axis=1))
+    if not len(known):
+        return {"inside_two_sd": None, "inside_by_depth": None, "sd_median_vox": None}
+    sd = np.sqrt(variance[known])
+    inside = np.abs((field.displacement_vox - true.displacement_vox)[known]) <= 2 * sd
+    order = np.argsort(field.positions_vox[known, 0], kind="stable")
+    slabs = [float(inside[part].mean()) for part in np.array_split(order, 4) if len(part)]
+    return {
+        "inside_two_sd": float(inside.mean()),
+        "inside_by_depth": slabs,
+        "sd_median_vox": float(np.median(sd)),
+    }
