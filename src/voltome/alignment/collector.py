@@ -34,7 +34,7 @@ class Collector:
     face_vox : (P, Q) float64
         z of the face in patches side by side; NaN where it was not found.
     rows_vox, columns_vox : (P,), (Q,) float64
-        Where the patches stand on y and x.
+        Middles of the patches on y and x.
     plane : (3,) float64
         z of the face at the middle of the field, and its slopes along y and x.
     plane_sd : (3,) float64
@@ -100,7 +100,7 @@ def find_collector(
     Parameters
     ----------
     volume : VolumeSource
-        (z, y, x).
+        (z, y, x); the collector takes up less than 3 of 10 of its planes.
     voxel_size_m : float
         Of the full resolution.
     reduction : int
@@ -118,7 +118,7 @@ def find_collector(
     Raises
     ------
     InputError
-        If there is no collector in the field.
+        If there is no collector in the field, the field is below 4 x 4 pixels, or `collector_side` is no side.
 
     Notes
     -----
@@ -126,6 +126,8 @@ def find_collector(
     wall, shifts them by up to a tenth of a micrometre: where the face stands is said by the grey midway between
     collector and electrode.
     """
+    if min(volume.shape[1:]) < 4:
+        raise InputError(f"the collector's face needs at least 4 x 4 pixels (got {tuple(volume.shape[1:])}): give more")
     seen = max(min(volume.shape[0], 8), volume.shape[0] * 5 // 8)
     profile = np.array([_measure_plane(volume, z, collector_side) for z in range(seen)])
     edge = _find_edge(profile[:, 0], profile[:, 1], darker=darker, side=collector_side)
@@ -139,14 +141,13 @@ def find_collector(
         for j in range(counts[1]):
             patch = slab[:fitted, rows[i] : rows[i + 1], columns[j] : columns[j + 1]].mean(axis=(1, 2))
             fits[i, j] = _fit_edge(patch.astype(np.float64), edge)
+    middles = [reduction * (edges[:-1] + edges[1:] - 1) / 2 + (reduction - 1) / 2 for edges in (rows, columns)]
+    plane, sd = _fit_plane(reduction * fits[..., 2] + (reduction - 1) / 2, *middles)
     beyond = int(np.nanmedian(fits[..., 2]) + 2 * np.nanmedian(fits[..., 3])) + 1
     electrode = float(slab[min(beyond, len(slab) - 1) :].mean())
     midway = float(np.nanmean([_find_midway(fit, electrode) for fit in fits.reshape(-1, 5)]))
-    fits[..., 2] = reduction * fits[..., 2] + (reduction - 1) / 2
-    middles = [reduction * (edges[:-1] + edges[1:] - 1) / 2 + (reduction - 1) / 2 for edges in (rows, columns)]
-    plane, sd = _fit_plane(fits[..., 2], *middles)
     return Collector(
-        fits[..., 2],
+        reduction * fits[..., 2] + (reduction - 1) / 2,
         middles[0],
         middles[1],
         plane,
@@ -164,28 +165,43 @@ def read_slab(volume: VolumeSource, planes: int, collector_side: str) -> NDArray
     Parameters
     ----------
     volume : VolumeSource
+        (z, y, x).
     planes : int
+        Not more than the volume has.
     collector_side : str
         "low-z" or "high-z".
 
     Returns
     -------
     (planes, y, x) float32
+
+    Raises
+    ------
+    InputError
+        If `collector_side` is neither.
     """
-    if collector_side == "low-z":
-        return np.asarray(volume[0:planes, :, :], dtype=np.float32)
-    count = volume.shape[0]
-    return np.asarray(volume[count - planes : count, :, :], dtype=np.float32)[::-1]
+    low = _starts_low(collector_side)
+    first = 0 if low else volume.shape[0] - planes
+    slab = np.asarray(volume[first : first + planes, :, :], dtype=np.float32)
+    return slab if low else slab[::-1]
+
+
+def _starts_low(side: str) -> bool:
+    if side not in ("low-z", "high-z"):
+        raise InputError(f"collector_side must be low-z or high-z (got {side!r}): say where the collector lies")
+    return side == "low-z"
 
 
 def _measure_plane(volume: VolumeSource, z: int, side: str) -> tuple[float, float]:
-    index = z if side == "low-z" else volume.shape[0] - 1 - z
+    index = z if _starts_low(side) else volume.shape[0] - 1 - z
     plane = np.asarray(volume[index : index + 1, :, :], dtype=np.float64)
     return float(plane.mean()), float(plane.std())
 
 
 def _find_edge(mean: Floats, sd: Floats, *, darker: bool, side: str) -> int:
     """Last plane of the collector: where plane means leave its grey for good."""
+    if len(mean) <= _LEAST_PLANES:
+        raise InputError(_say_none(side, "no slab of one grey begins the volume"))
     step = np.diff(mean) if darker else -np.diff(mean)
     half = max(1, len(step) // 2)
     steepest = int(np.argmax(step[:half]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ _LEAST_SMOOTHING_PX = (1.0, 1.5, 1.5)
 _MARGIN = 2.5  # sds of blur and smoothing that a tile keeps from the face, from borders by smoothing alone
 _TILE_M = 3.0e-6
 _MOST_TILES = 12  # along an axis
+_GROUP = 2  # tiles along an axis that shades may join: the jackknife leaves them out together
 _LEAST_TILES = 12  # in all: seven parameters and their scatter
 _MOST_ITERATIONS = 60
 _TOLERANCE_PX = 5e-4
@@ -36,7 +38,7 @@ _LIMITS = 10.0  # prior sds at which a solution has gone astray
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """A box of the reference's collector: greys less their trend, and derivatives by the seven parameters."""
+    """A box of the reference's collector: greys less their trend, their derivatives by the seven parameters; its group."""
 
     low: NDArray[np.int64]
     shape: tuple[int, int, int]
@@ -44,6 +46,7 @@ class _Tile:
     jacobian: Floats
     hessian: Floats
     power: float
+    group: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,7 @@ class _Sums:
     sides: Floats  # (T, 7), weighted
     crossed: Floats  # (7, 7)
     zncc: float
+    groups: NDArray[np.int64]  # (T,)
 
 
 def register_collector(
@@ -190,24 +194,24 @@ def _lay_tiles(
         edges.append(np.linspace(r, max(n - r, r + 1), count + 1).astype(int))
     top = int(np.ceil(max(1.0, _MARGIN * smoothing[0]) + abs(start[0])))
     out = []
-    for y0, y1 in zip(edges[0][:-1], edges[0][1:], strict=True):
-        for x0, x1 in zip(edges[1][:-1], edges[1][1:], strict=True):
+    for i, (y0, y1) in enumerate(pairwise(edges[0])):
+        for j, (x0, x1) in enumerate(pairwise(edges[1])):
             corners = collector.face_at(np.array([y0, y0, y1, y1]), np.array([x0, x1, x0, x1]))
             end = int(np.floor(corners.min() - margin))
             if end - top >= 2 and min(y1 - y0, x1 - x0) >= 4:
                 low, high = np.array([top, y0, x0]), np.array([end, y1, x1])
-                out.append(_make_tile(grey, low, high, centre))
+                out.append(_make_tile(grey, low, high, centre, i // _GROUP * _MOST_TILES + j // _GROUP))
     return out
 
 
-def _make_tile(grey: Singles, low: NDArray[np.int64], high: NDArray[np.int64], centre: Floats) -> _Tile:
+def _make_tile(grey: Singles, low: NDArray[np.int64], high: NDArray[np.int64], centre: Floats, group: int) -> _Tile:
     box = tuple(slice(a - 1, b + 1) for a, b in zip(low, high, strict=True))
     gradient = np.stack([g[1:-1, 1:-1, 1:-1] for g in np.gradient(grey[box].astype(np.float64))], axis=-1)
     shape = (int(high[0] - low[0]), int(high[1] - low[1]), int(high[2] - low[2]))
     jacobian = _make_rows(gradient.reshape(-1, 3), low, shape, centre)
     values = grey[box][1:-1, 1:-1, 1:-1].astype(np.float64).ravel()
     values = _detrend(values, shape)
-    return _Tile(low, shape, values, jacobian, jacobian.T @ jacobian, float(values @ values))
+    return _Tile(low, shape, values, jacobian, jacobian.T @ jacobian, float(values @ values), group)
 
 
 def _make_rows(gradient: Floats, low: NDArray[np.int64], shape: Sequence[int], centre: Floats) -> Floats:
@@ -232,7 +236,7 @@ def _sum_tiles(coefficients: Singles, tiles: Sequence[_Tile], centre: Floats, pa
     from scipy.ndimage import affine_transform
 
     linear = make_linear(parameters)
-    hessians, sides, crossed = [], [], np.zeros((7, 7))
+    hessians, sides, crossed, groups = [], [], np.zeros((7, 7)), []
     covariances, powers = 0.0, np.zeros(2, dtype=np.float64)
     for tile in tiles:
         offset = linear @ (tile.low - 1 - centre) + centre + parameters[:3]
@@ -253,11 +257,12 @@ def _sum_tiles(coefficients: Singles, tiles: Sequence[_Tile], centre: Floats, pa
         rows = _make_rows(gradient.reshape(-1, 3), tile.low, tile.shape, centre)
         hessians.append(weight * tile.hessian)
         sides.append(weight * (tile.jacobian.T @ apart))
+        groups.append(tile.group)
         crossed += weight / gain * (tile.jacobian.T @ rows)
         covariances += gain * tile.power
         powers += (tile.power, float(inner @ inner))
     zncc = covariances / float(np.sqrt(np.prod(powers))) if hessians else float("nan")
-    return _Sums(np.array(hessians), np.array(sides), (crossed + crossed.T) / 2, zncc)
+    return _Sums(np.array(hessians), np.array(sides), (crossed + crossed.T) / 2, zncc, np.array(groups))
 
 
 def _solve_texture(
@@ -296,17 +301,20 @@ def _choose_hessian(sums: _Sums) -> Floats:
 
 
 def _jackknife(sums: _Sums) -> Floats:
-    """Information of the solution: inverse covariance of those that leave out one tile each."""
-    total, count = _choose_hessian(sums), len(sums.sides)
-    side = sums.sides.sum(axis=0)
-    plain = sums.hessians.sum(axis=0)
-    ratio = float(np.trace(np.linalg.solve(plain, total)) / len(total))
-    without = np.array(
-        [np.linalg.solve(total - ratio * h, side - b) for h, b in zip(sums.hessians, sums.sides, strict=True)]
-    )
+    """Information of the solution: inverse covariance of those that leave out one group of tiles each."""
+    names, member = np.unique(sums.groups, return_inverse=True)
+    if len(names) < _LEAST_TILES:
+        names, member = np.arange(len(sums.sides)), np.arange(len(sums.sides))
+    count = len(names)
+    hessians, sides = np.zeros((count, 7, 7)), np.zeros((count, 7))
+    np.add.at(hessians, member, sums.hessians)
+    np.add.at(sides, member, sums.sides)
+    total, side = _choose_hessian(sums), sides.sum(axis=0)
+    ratio = float(np.trace(np.linalg.solve(hessians.sum(axis=0), total)) / len(total))
+    without = np.array([np.linalg.solve(total - ratio * h, side - b) for h, b in zip(hessians, sides, strict=True)])
     apart = without - without.mean(axis=0)
     covariance = (count - 1) / count * apart.T @ apart
-    # A scatter from a few tiles is unsure itself: Student's factor for so many degrees of freedom.
+    # A scatter from a few groups is unsure itself: Student's factor for so many degrees of freedom.
     free = max(count - 7, 3)
     return np.asarray(np.linalg.inv(covariance * free / (free - 2)))
 

@@ -15,8 +15,8 @@ from voltome.measurement import Measurement, Share
 
 Floats = NDArray[np.float64]
 
-CONTRAST_LOSS = 0.006
-"""Error for the loss of contrast, over strain: what hiding it changes on the twin (docs/accuracy.md)."""
+CONTRAST_LOSS = {"whole": 0.011, "collector side": 0.011, "separator side": 0.021}
+"""Error for the loss of contrast, over strain: what hiding it changes on the twin (docs/accuracy.md), by region."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ def describe_state(
     slope = np.zeros_like(motion.coefficients)
     slope[:, 0] = make_terms(top).mean(axis=0)
     growth = motion.frame.side * float(slope[:, 0] @ motion.coefficients[:, 0])
-    shares = _find_shares(motion, slope, errors, growth, layered=layered)
+    shares = _find_shares(motion, slope, errors, CONTRAST_LOSS["whole"] * growth, layered=layered)
     standing = math.hypot(errors.face_vox, errors.first_surface_vox)
     out = [
         Measurement(
@@ -114,7 +114,8 @@ def describe_state(
     for mean in measure_strains(motion, top):
         if mean.region != "whole" and mean.name.startswith("in_plane"):
             continue
-        found = _find_shares(motion, mean.slope, errors, _axial_part(mean.name, mean.value), layered=layered)
+        hidden = CONTRAST_LOSS[mean.region] * _axial_part(mean.name, mean.value)
+        found = _find_shares(motion, mean.slope, errors, hidden, layered=layered)
         relative = abs(_axial_part(mean.name, mean.value)) * standing / before
         shares_all = [*_without(found, "surface"), _join_surface(found, relative)]
         out.append(Measurement(mean.name, scan, mean.value, "1", mean.region, tuple(shares_all)))
@@ -127,16 +128,16 @@ def _axial_part(name: str, value: float) -> float:
 
 
 def _find_shares(
-    motion: SmoothMotion, slope: Floats, errors: StateErrors, size: float, *, layered: bool
+    motion: SmoothMotion, slope: Floats, errors: StateErrors, hidden: float, *, layered: bool
 ) -> list[Share]:
-    """Shares of a number with this derivative by the coefficients; in the number's own unit."""
+    """Shares of a number with this derivative by the coefficients, `hidden` for contrast; in the number's own unit."""
     nodes = errors.nodes
     scatter = motion.scatter_vox * math.sqrt(nodes.lost)
     out = [
         Share("noise", _spread(motion, slope, nodes.noise_vox, nodes.shared), "random"),
         Share("lost nodes", _spread(motion, slope, scatter, nodes.shared), "random"),
         Share("window shape", _spread(motion, slope, nodes.shape_vox, nodes.shared), "bias"),
-        Share("contrast loss", CONTRAST_LOSS * abs(size), "bias"),
+        Share("contrast loss", abs(hidden), "bias"),
     ]
     if errors.alignment_covariance is None:
         out += [Share("alignment", math.nan, "random"), Share("magnification", math.nan, "random")]

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import pytest
 
 from voltome.alignment import Alignment
 
 VOXEL_M = 0.2e-6
-SHAPE = (72, 92, 104)
+SHAPE = (84, 92, 104)
 FACE_VOX = 20.0
 BLUR_VOX = 1.2
 COPPER, BINDER, SILICON, SEPARATOR = 8e3, 30e3, 14e3, 36e3
@@ -91,11 +90,11 @@ class Foil:
         move = move or Move()
         rng = np.random.default_rng([7, self.seed])
         count = round(0.11 * shape[1] * shape[2])
-        spots = round(0.09 * shape[1] * shape[2])
+        spots = round(0.11 * shape[1] * shape[2])
         low, high = np.array([-12.0, -12, -12]), np.array([self.face_vox + 12, shape[1] + 12, shape[2] + 12])
         grains = rng.uniform(low, high, (count, 3)), rng.uniform(2.5, 4.0, count), rng.standard_normal(count)
         blobs = rng.uniform(low, high, (spots, 3)), rng.uniform(2.0, 4.5, spots), np.ones(spots)
-        blobs[0][:, 0] = self.face_vox + rng.uniform(0, 1, spots) * (self.thickness_vox + 4)
+        blobs[0][:, 0] = self.face_vox - 8 + rng.uniform(0, 1, spots) * (self.thickness_vox + 14)  # cut at both faces
         waves = rng.uniform(-1, 1, (6, 2)) * 2 * np.pi / 25, rng.uniform(0, 2 * np.pi, 6)
         blobs[0][:, 2] += sway_vox * np.clip(blobs[0][:, 0] - self.face_vox, 0, None) / self.thickness_vox
         blobs[0][:, 0] += swelling * np.clip(blobs[0][:, 0] - self.face_vox, 0, None)
@@ -153,13 +152,3 @@ def check_motion(found: Alignment, move: Move, *, within_vox, points_vox=None) -
     points = np.asarray(points_vox, dtype=float)
     apart = np.abs(found.displace(points) - (move.forth(points) - points)).max(axis=0)
     assert (apart < within_vox).all(), apart
-
-
-@pytest.fixture(scope="session")
-def foil() -> Foil:
-    return Foil()
-
-
-@pytest.fixture(scope="session")
-def reference(foil) -> np.ndarray:
-    return foil.draw(noise_seed=1)
