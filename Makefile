@@ -10,6 +10,9 @@ PINS := pyproject.toml constraints.txt
 help:  ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | awk -F '\t' '{printf "  make %-9s %s\n", $$1, $$2}'
 
+TWIN = paper
+SEEDS = 1 2 3
+
 demo: .venv/core.stamp  ## simulate a small experiment, correlate it, compare with its truth; writes demo-output
 	.venv/bin/voltome demo --out demo-output --overwrite
 
@@ -28,8 +31,9 @@ lint: .venv/lint.stamp  ## ruff, mypy, the floors, the size check
 bench: .venv/core.stamp  ## speed, accuracy and memory of the correlation, beside SPAM and pyALDVC
 	.venv/bin/python benchmarks/bench_dvc.py --full
 
-accuracy: .venv/core.stamp  ## error of the correlation against known truth
+accuracy: .venv/core.stamp  ## error of the correlation and of whole studies against known truth (hours: TWIN, SEEDS)
 	.venv/bin/python benchmarks/accuracy.py
+	.venv/bin/python benchmarks/electrode.py --size $(TWIN) --seeds $(SEEDS)
 
 docs: .venv/docs.stamp  ## pages and API reference into site/
 	.venv/bin/python tools/build_docs.py site
