@@ -72,6 +72,15 @@ class Foil:
     thickness_vox: float = 32.0
     roughness_vox: float = 0.5
 
+    @property
+    def waves(self) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([8, self.seed])
+        return rng.uniform(-1, 1, (6, 2)) * 2 * np.pi / 25, rng.uniform(0, 2 * np.pi, 6)
+
+    def surface_at(self, y, x, *, swelling: float = 0.0) -> np.ndarray:
+        """Height of the electrode's surface where nothing has moved but the electrode itself."""
+        return self.face_vox + self.thickness_vox * (1 + swelling) + 2 * _ripple(y, x, *self.waves)
+
     def draw(
         self,
         move: Move | None = None,
@@ -95,7 +104,6 @@ class Foil:
         grains = rng.uniform(low, high, (count, 3)), rng.uniform(2.5, 4.0, count), rng.standard_normal(count)
         blobs = rng.uniform(low, high, (spots, 3)), rng.uniform(2.0, 4.5, spots), np.ones(spots)
         blobs[0][:, 0] = self.face_vox - 8 + rng.uniform(0, 1, spots) * (self.thickness_vox + 14)  # cut at both faces
-        waves = rng.uniform(-1, 1, (6, 2)) * 2 * np.pi / 25, rng.uniform(0, 2 * np.pi, 6)
         blobs[0][:, 2] += sway_vox * np.clip(blobs[0][:, 0] - self.face_vox, 0, None) / self.thickness_vox
         blobs[0][:, 0] += swelling * np.clip(blobs[0][:, 0] - self.face_vox, 0, None)
         z, y, x = np.meshgrid(
@@ -104,7 +112,7 @@ class Foil:
         inverse = np.linalg.inv(move.linear)
         at = [a - c - t for a, c, t in zip((z, y, x), move.centre_vox, move.shift_vox, strict=True)]
         own = [sum(inverse[k, j] * at[j] for j in range(3)) + move.centre_vox[k] for k in range(3)]
-        rough = sum(np.sin(w[0] * own[1] + w[1] * own[2] + p) for w, p in zip(*waves, strict=True)) / np.sqrt(3)
+        rough = _ripple(own[1], own[2], *self.waves)
         face = own[0] - self.face_vox - self.roughness_vox * rough
         surface = own[0] - self.face_vox - self.thickness_vox * (1 + swelling) - 2 * rough
         matter = _rise(face / (BLUR_VOX / move.scale))
@@ -122,6 +130,10 @@ class Foil:
         return grey + noise * np.random.default_rng([13, self.seed, noise_seed]).standard_normal(whole)
 
 
+def _ripple(y, x, directions, phases) -> np.ndarray:
+    return sum(np.sin(a * y + b * x + p) for (a, b), p in zip(directions, phases, strict=True)) / np.sqrt(3)
+
+
 def _rise(distance: np.ndarray) -> np.ndarray:
     from scipy.special import ndtr
 
@@ -137,7 +149,7 @@ def _scatter(shape, move: Move, centres, sizes, heights, refine: int) -> np.ndar
         high = np.clip(np.ceil(centre + 4 * size) + 1, 0, shape).astype(int)
         if (low < high).all():
             a, b, c = (
-                np.exp(-0.5 * ((np.arange(l, h) - m) / size) ** 2) for l, h, m in zip(low, high, centre, strict=True)
+                np.exp(-0.5 * ((np.arange(i, j) - m) / size) ** 2) for i, j, m in zip(low, high, centre, strict=True)
             )
             out[low[0] : high[0], low[1] : high[1], low[2] : high[2]] += height * np.multiply.outer(
                 np.multiply.outer(a, b), c

@@ -156,7 +156,7 @@ def test_a_reduced_volume_agrees_within_its_errors():
 def test_a_collector_whose_texture_is_mostly_gone_is_refused(foil, reference):
     pair = (find_collector(reference, voxel_size_m=VOXEL_M),) * 2
     other = Foil(grains=0.0).draw(noise_seed=2)
-    other[:, :, :40] = foil.draw(noise_seed=2)[:, :, :40]
+    other[:, :, :36] = foil.draw(noise_seed=2)[:, :, :36]
     with pytest.raises(InputError, match="leaves the field of view") as caught:
         register_collector(reference, other, pair, voxel_size_m=VOXEL_M)
     assert "\n" not in str(caught.value)

@@ -172,7 +172,7 @@ def test_the_demo_tells_how_far_it_was_from_the_truth(tmp_path, capfd):
     assert main(["demo", "--out", str(out)]) == 0
     said = capfd.readouterr().out
     assert f"report: {out / 'results' / 'report.html'}" in said
-    assert "T1: strain 5." in said and "median error of displacement 0.1" in said
+    assert "T1: thickness 21.9" in said and "(true 21.9), volumetric strain 6.0" in said and "voxel (median)" in said
     assert sorted(path.name for path in out.iterdir()) == ["experiment", "results"]
     rows = io.read_parquet(out / "results" / "tables" / "scans.parquet")
     assert rows["name"].tolist() == ["T0", "T1", "T6", "T6r"]

@@ -50,7 +50,8 @@ def test_a_finished_study_is_done_with_its_costs_and_sizes(store):
 def test_results_stand_in_the_order_in_which_they_are_made(store):
     steps = list(dict.fromkeys(result.step for result in read_status(store).results))
     assert steps == [
-        "grey", "series", "volumes", "region", "increments", "noise", "cumulative", "direct", "tables", "report"
+        "grey", "series", "volumes", "region", "alignment", "surface", "increments", "noise", "cumulative", "direct",
+        "electrode", "tables", "figures", "movie", "report",
     ]  # fmt: skip
 
 

@@ -38,7 +38,7 @@ _LIMITS = 10.0  # prior sds at which a solution has gone astray
 
 @dataclass(frozen=True, eq=False)
 class _Tile:
-    """A box of the reference's collector: greys less their trend, their derivatives by the seven parameters; its group."""
+    """A box of the reference's collector: greys less their trend, derivatives by the seven parameters, its group."""
 
     low: NDArray[np.int64]
     shape: tuple[int, int, int]
@@ -114,13 +114,13 @@ def register_collector(
     prior = np.diag(1.0 / np.square(np.array(_PRIOR_SD) / np.array([pixel_m] * 3 + [1.0] * 4)))
     face = _read_face(first, second, centre)
     known: Floats = face[1] + prior
-    covariance: Floats = np.linalg.inv(known)
+    covariance: Floats = np.asarray(np.linalg.inv(known))
     solution, zncc, used = start, float("nan"), 0
     if lateral.found and len(tiles) >= _LEAST_TILES:
         texture = _solve_texture(greys[1], tiles, centre, start, prior)
         if texture is not None:
             solution, information, zncc, used = texture
-            covariance = np.linalg.inv(information + known)
+            covariance = np.asarray(np.linalg.inv(information + known))
             solution = covariance @ (information @ solution + face[1] @ face[0])
     else:
         solution = covariance @ (face[1] @ face[0])
@@ -206,16 +206,17 @@ def _lay_tiles(
 
 def _make_tile(grey: Singles, low: NDArray[np.int64], high: NDArray[np.int64], centre: Floats, group: int) -> _Tile:
     box = tuple(slice(a - 1, b + 1) for a, b in zip(low, high, strict=True))
-    gradient = np.stack([g[1:-1, 1:-1, 1:-1] for g in np.gradient(grey[box].astype(np.float64))], axis=-1)
+    values: Floats = grey[box].astype(np.float64)
     shape = (int(high[0] - low[0]), int(high[1] - low[1]), int(high[2] - low[2]))
-    jacobian = _make_rows(gradient.reshape(-1, 3), low, shape, centre)
-    values = grey[box][1:-1, 1:-1, 1:-1].astype(np.float64).ravel()
-    values = _detrend(values, shape)
+    jacobian = _make_rows(values, low, shape, centre)
+    values = _detrend(values[1:-1, 1:-1, 1:-1].ravel(), shape)
     return _Tile(low, shape, values, jacobian, jacobian.T @ jacobian, float(values @ values), group)
 
 
-def _make_rows(gradient: Floats, low: NDArray[np.int64], shape: Sequence[int], centre: Floats) -> Floats:
-    """Derivative of each voxel's grey by the seven parameters, less its trend over the tile: (N, 7)."""
+def _make_rows(grey: Floats, low: NDArray[np.int64], shape: Sequence[int], centre: Floats) -> Floats:
+    """Derivative of each voxel's grey by the seven parameters, less its trend: (N, 7); of greys with a rim."""
+    inner = (slice(1, -1),) * 3
+    gradient = np.stack([np.asarray(np.gradient(grey, axis=k))[inner].ravel() for k in range(3)], axis=1)
     places = np.indices(shape, dtype=np.float64).reshape(3, -1).T + (low - centre)
     rows = np.einsum("ni,nij->nj", gradient, make_jacobian(places))
     return np.asarray(_detrend(rows, shape))
@@ -253,8 +254,7 @@ def _sum_tiles(coefficients: Singles, tiles: Sequence[_Tile], centre: Floats, pa
             continue
         apart = tile.grey - inner / gain
         weight = len(inner) / float(apart @ apart)
-        gradient = np.stack([g[1:-1, 1:-1, 1:-1] for g in np.gradient(moved)], axis=-1)
-        rows = _make_rows(gradient.reshape(-1, 3), tile.low, tile.shape, centre)
+        rows = _make_rows(moved, tile.low, tile.shape, centre)
         hessians.append(weight * tile.hessian)
         sides.append(weight * (tile.jacobian.T @ apart))
         groups.append(tile.group)

@@ -53,7 +53,8 @@ def find_maximum(strain: Floats, *, shared: float = 1.0) -> tuple[float, float]:
     """
     if len(strain) < _LEAST:
         return float("nan"), float("nan")
-    grid = np.linspace(*np.quantile(strain, [0.01, 0.99]), 256)
+    low, high = (float(q) for q in np.quantile(strain, [0.01, 0.99]))
+    grid = np.linspace(low, high, 256)
     random = np.random.default_rng(len(strain))
     size = max(_LEAST, round(len(strain) / shared))
     drawn = [_find_peak(random.choice(strain, size), grid) for _ in range(_RESAMPLES)]

@@ -21,7 +21,7 @@ TERMS = len(_DEPTHS) * len(_LATERAL)
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """Coordinates that a motion is described in: depth 0 at the collector's face, about 1 at the surface; y, x in -1 to 1.
+    """Coordinates of a motion: depth is 0 at the collector's face and about 1 at the surface; y and x are in -1 to 1.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ class SmoothMotion:
         Inverse normal matrix of each component: times the variance of an independent node the covariance of its
         coefficients.
     response : (3, TERMS, N + M) float64
-        Change of the coefficients of each component with the displacement of each node and of each point of the surface;
-        the latter are 0 but for z.
+        Change of the coefficients of each component with the displacement of each node and of each point of the
+        surface; the latter are 0 but for z.
     nodes : int
         That were fitted.
     scatter_vox : (3,) float64
@@ -144,10 +144,8 @@ def make_terms(places: Floats, *, along: int | None = None) -> Floats:
     for power in powers:
         column = np.ones(len(places))
         for axis, k in enumerate(power):
-            if axis == along:
-                column = column * (k * places[:, axis] ** max(k - 1, 0))
-            else:
-                column = column * places[:, axis] ** k
+            slope, left = (k, max(k - 1, 0)) if axis == along else (1, k)
+            column = column * (slope * places[:, axis] ** left)
         columns.append(column)
     return np.stack(columns, axis=1)
 

@@ -142,4 +142,4 @@ def _learn_ratio(
     beyond = (heights > height + keep) & (heights < height + reach)
     counts = [np.bincount(bins[use], minlength=_BINS) + 5.0 for use in (inside, beyond)]
     shares = [count / count.sum() for count in counts]
-    return np.log(shares[0] / shares[1]).astype(np.float32)
+    return np.asarray(np.log(shares[0] / shares[1]), dtype=np.float32)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from voltome.study.executors import open_workers
 from voltome.study.runner import OnProgress, RunSummary, run_study
@@ -67,13 +70,28 @@ def list_errors(store: str | Path) -> list[str]:
     from voltome import io
 
     rows = io.read_parquet(Path(store) / "tables" / "scans.parquet")
+    found = {(row["name"], row["step"]): row for row in io.read_json(Path(store) / "accuracy.json")["rows"]}
     lines = []
     for i, name in enumerate(rows["name"]):
         if rows["nodes_trusted"][i] > 0:
-            error, at_node = rows["truth_error_vox"][i], rows["truth_error_at_node_vox"][i]
-            lines.append(
-                f"{name}: strain {100 * rows['strain_volumetric'][i]:.3g} %, median error of displacement "
-                f"{error:.2g} voxel ({at_node:.2g} against the node itself), {rows['nodes_trusted'][i]:.0f} of "
-                f"{rows['nodes'][i]:.0f} nodes trusted"
+            parts = [
+                _write_number(found[label, name], words, factor, unit)
+                for label, words, factor, unit in (
+                    ("thickness", "thickness", 1e6, "um"),
+                    ("volumetric_strain", "volumetric strain", 100.0, "%"),
+                )
+                if (label, name) in found
+            ]
+            parts.append(
+                f"{rows['nodes_trusted'][i]:.0f} of {rows['nodes'][i]:.0f} nodes trusted, their displacement off by "
+                f"{rows['truth_error_vox'][i]:.2g} voxel (median)"
             )
+            lines.append(f"{name}: {', '.join(parts)}")
     return lines
+
+
+def _write_number(row: Mapping[str, Any], words: str, factor: float, unit: str) -> str:
+    sd = factor * math.hypot(*(row[name] for name in ("sd_random", "sd_bias") if row[name] is not None))
+    return (
+        f"{words} {factor * row['recovered']:.1f} \N{PLUS-MINUS SIGN} {sd:.1f} {unit} (true {factor * row['true']:.1f})"
+    )

@@ -167,33 +167,47 @@ def measure_electrode(job: Job) -> dict[str, Any]:
 def _say_alignment(job: Job, scans: Sequence[str], warnings: list[str]) -> list[Measurement]:
     """Motion of the collector at each scan."""
     out: list[Measurement] = []
-    voxel = job.study.settings.voxel_size_m
+    plain: list[str] = []
+    lost: dict[str, list[str]] = {}
     for scan in scans[1:]:
-        if f"alignment/{scan}" not in job.result.inputs:
-            continue
-        _, motion, refused = read_alignment(job.store, scan)
-        if motion is None:
-            warnings.append(f"{scan} is not aligned, its magnification and tilt are in its strain: {refused}.")
-            continue
-        if motion.tiles == 0:
-            warnings.append(
-                f"At {scan} the collector's texture fixes no lateral shift and no magnification: strain along y and x "
-                "errs by up to 0.3 points."
-            )
-        sd = np.sqrt(np.diag(motion.covariance))
-        for k, axis in enumerate("zyx"):
-            share = (Share("alignment", float(sd[k]) * voxel),)
-            out.append(
-                Measurement(f"alignment_{axis}", scan, float(motion.translation_vox[k]) * voxel, "m", shares=share)
-            )
-            share = (Share("alignment", float(sd[3 + k])),)
-            out.append(
-                Measurement(f"alignment_rotation_{axis}", scan, float(motion.rotation_rad[k]), "rad", shares=share)
-            )
-        out.append(
-            Measurement("alignment_scale", scan, motion.scale, "1", shares=(Share("magnification", float(sd[6])),))
+        if f"alignment/{scan}" in job.result.inputs:
+            _, motion, refused = read_alignment(job.store, scan)
+            if motion is None:
+                lost.setdefault(str(refused), []).append(scan)
+            else:
+                plain += [scan] if motion.tiles == 0 else []
+                out += _list_motion(scan, motion, job.study.settings.voxel_size_m)
+    for why, names in lost.items():
+        warnings.append(
+            f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not aligned, magnification and tilt are in the "
+            f"strain: {why}."
         )
-        out.append(Measurement("alignment_residual", scan, float(motion.residual_vox[0]) * voxel, "m"))
+    if plain:
+        warnings.append(
+            f"At {', '.join(plain)} the collector has too little texture to fix shift and magnification: strain "
+            "along y and x may err by 0.3 points for that."
+        )
+    return out
+
+
+def _list_motion(scan: str, motion: Alignment, voxel_m: float) -> list[Measurement]:
+    """What the collector tells: without texture only what its face does."""
+    sd = np.sqrt(np.diag(motion.covariance))
+    out = []
+    for k, axis in enumerate("zyx"):
+        by_face = axis == "z"
+        if motion.tiles or by_face:
+            shares = (Share("alignment", float(sd[k]) * voxel_m),)
+            shift = float(motion.translation_vox[k]) * voxel_m
+            out.append(Measurement(f"alignment_{axis}", scan, shift, "m", shares=shares))
+        if motion.tiles or not by_face:
+            shares = (Share("alignment", float(sd[3 + k])),)
+            turn = float(motion.rotation_rad[k])
+            out.append(Measurement(f"alignment_rotation_{axis}", scan, turn, "rad", shares=shares))
+    if motion.tiles:
+        shares = (Share("magnification", float(sd[6])),)
+        out.append(Measurement("alignment_scale", scan, motion.scale, "1", shares=shares))
+    out.append(Measurement("alignment_residual", scan, float(motion.residual_vox[0]) * voxel_m, "m"))
     return out
 
 

@@ -10,6 +10,9 @@ from voltome.measurement import Measurement, Share
 from voltome.study.electrode_ground import read_surface
 from voltome.study.job import Job
 
+SPREAD_ERROR = 0.08
+"""Error of the local spread of thickness, over it: smoothing and mistaken patches, as measured on twins."""
+
 
 def measure_spread(job: Job, scans: Sequence[str]) -> list[Measurement]:
     """Standard deviation of the local thickness over the field.
@@ -28,8 +31,9 @@ def measure_spread(job: Job, scans: Sequence[str]) -> list[Measurement]:
     for scan in scans:
         said = read_surface(job, scan)
         if said["refused"] is None:
-            share = (Share("surface", float(said["sd_m"]), "bias"),)
-            out.append(Measurement("thickness_spread", scan, said["thickness_spread_m"], "m", shares=share))
+            spread = float(said["thickness_spread_m"])
+            share = Share("surface", math.hypot(float(said["sd_m"]), SPREAD_ERROR * spread), "bias")
+            out.append(Measurement("thickness_spread", scan, spread, "m", shares=(share,)))
     return out
 
 
