@@ -22,6 +22,7 @@ _TEXTURE_M = 0.5e-6
 _BINS = 64
 _LEAST_BEYOND_M = 1.0e-6
 _MOST_LOST = 0.5
+_INDEPENDENT_M = 2.0e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +35,14 @@ class Surface:
         Above each pixel of a plane, counted from the collector's end of the volume; NaN where the electrode reaches
         the end of the field.
     sd_px : float
-        Standard deviation of its mean: half of what a coarser and a finer look at the greys differ by.
+        Standard deviation of its mean that repeats: half of what a coarser and a finer look at the greys differ by.
+    noise_px : float
+        Random part of it: their local differences, taken for independent over two micrometres.
     """
 
     z_px: Floats
     sd_px: float
+    noise_px: float
 
 
 def find_surface(slab: Singles, face_px: Floats, *, pixel_m: float) -> Surface:
@@ -75,7 +79,9 @@ def find_surface(slab: Singles, face_px: Floats, *, pixel_m: float) -> Surface:
         )
     height = 0.5 * (found[0] + found[1])
     apart = float(np.nanmean(found[0] - found[1]))
-    return Surface(height, 0.5 * abs(apart))
+    patches = max(1.0, np.isfinite(height).sum() * (pixel_m / _INDEPENDENT_M) ** 2)
+    noise = 0.5 * float(np.nanstd(found[0] - found[1])) / np.sqrt(patches)
+    return Surface(height, 0.5 * abs(apart), float(noise))
 
 
 def _find_edge(slab: Singles, face_px: Floats, smoothing_m: float, pixel_m: float) -> Floats:

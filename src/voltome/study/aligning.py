@@ -249,6 +249,7 @@ def make_surface(job: Job) -> None:
                 "thickness_m": float(np.nanmean(thickness)),
                 "thickness_spread_m": float(np.nanstd(thickness)),
                 "sd_m": float(found["sd_m"]),
+                "noise_m": float(found["noise_m"]),
                 "seen": float(np.isfinite(thickness).mean()),
                 "pixel_m": float(found["pixel_m"]),
                 "reduction": int(found["reduction"]),
@@ -280,7 +281,7 @@ def surface_block(
     -------
     dict
         `surface_m` (z from the volume's face at 0) and `thickness_m` above each pixel of the first scan's plane,
-        `sd_m`, `pixel_m`, `reduction`, `aligned`; or `refused`: why there is none.
+        `sd_m`, `noise_m`, `pixel_m`, `reduction`, `aligned`; or `refused`: why there is none.
     """
     from voltome import electrode
     from voltome.alignment.collector import read_slab
@@ -317,6 +318,7 @@ def surface_block(
         "surface_m": height * voxel_size_m,
         "thickness_m": np.abs(height - faces) * voxel_size_m,
         "sd_m": np.array(found.sd_px * factor * voxel_size_m),
+        "noise_m": np.array(found.noise_px * factor * voxel_size_m),
         "pixel_m": np.array(factor * voxel_size_m),
         "reduction": np.array(factor),
         "aligned": np.array(t == 0 or motion is not None),

@@ -150,7 +150,8 @@ def measure_electrode(job: Job) -> dict[str, Any]:
         return out
     out["blurred_m"] = ground.blurred_m
     share = Share("surface", math.hypot(ground.surface_sd_m, ground.face_sd_m), "bias")
-    first = Measurement("thickness", scans[0], float(np.nanmean(ground.thickness_m)), "m", shares=(share,))
+    noise = Share("noise", float(read_surface(job, scans[0])["noise_m"]))
+    first = Measurement("thickness", scans[0], float(np.nanmean(ground.thickness_m)), "m", shares=(noise, share))
     states: dict[str, list[Measurement]] = {scans[0]: [first]}
     for scan in scans[1:]:
         if f"cumulative/{scan}" in job.result.inputs:
