@@ -42,10 +42,9 @@ class Layer:
         count = round(np.prod(high - low) / 150)
         grains = scatter(rng.uniform(low, high, (count, 3)), rng.uniform(2.0, 4.0, count))
         fibres = scatter(rng.uniform(low, high, (count, 3)), np.full(count, 1.3))
-        silicon = ndtr((grains - 0.9) / 0.12)
-        binder = ndtr((grains - 0.6) / 0.12)
+        silicon, binder = (ndtr((grains - level) / (0.15 * grains.std())) for level in np.quantile(grains, [0.45, 0.34]))
         inside = ELECTROLYTE + (BINDER - ELECTROLYTE) * binder + (SILICON - BINDER) * silicon
-        beyond = ELECTROLYTE + (FIBRE - ELECTROLYTE) * ndtr((fibres - 0.05) / 0.05)
+        beyond = ELECTROLYTE + (FIBRE - ELECTROLYTE) * ndtr((fibres - np.median(fibres)) / (0.2 * fibres.std()))
         z, y, x = np.meshgrid(*[np.arange(n, dtype=float) for n in SHAPE], indexing="ij", sparse=True)
         above_face = ndtr((z - FACE_PX) / BLUR_PX)
         above = ndtr((z - self.surface_at(y, x)) / BLUR_PX)
