@@ -77,7 +77,17 @@ class Measurement:
         return _add(value for value in (self.sd_random, self.sd_bias) if not math.isnan(value))
 
     def share(self, cause: str) -> float:
-        """Standard deviation that a cause adds; NaN where it is not among the shares."""
+        """Standard deviation that a cause adds.
+
+        Parameters
+        ----------
+        cause : str
+
+        Returns
+        -------
+        float
+            NaN where it is not among the shares, or its size is not known.
+        """
         return _add(share.sd for share in self.shares if share.cause == cause)
 
 

@@ -44,7 +44,7 @@ def test_the_face_is_found_to_a_fraction_of_a_pixel_at_both_ends_and_in_both_pol
 
 def test_the_plane_is_within_its_stated_sds():
     z = []
-    for seed in range(6):
+    for seed in range(5):
         found = find_collector(Foil(seed, roughness_vox=0.0).draw(), voxel_size_m=VOXEL_M)
         z.append((found.plane - [FACE_VOX, 0, 0]) / found.plane_sd)
     assert 0.4 < np.sqrt(np.mean(np.square(z))) < 2.0

@@ -153,6 +153,12 @@ def test_a_reduced_volume_agrees_within_its_errors():
     assert (np.abs(half.displace(at) - truth) < 4 * sd).all()
 
 
+def test_volumes_of_other_shapes_are_refused(reference):
+    pair = (find_collector(reference, voxel_size_m=VOXEL_M),) * 2
+    with pytest.raises(InputError, match="same shape"):
+        register_collector(reference, reference[:, :-1], pair, voxel_size_m=VOXEL_M)
+
+
 def test_a_collector_whose_texture_is_mostly_gone_is_refused(foil, reference):
     pair = (find_collector(reference, voxel_size_m=VOXEL_M),) * 2
     other = Foil(grains=0.0).draw(noise_seed=2)

@@ -34,7 +34,7 @@ class Layer:
         y, x = np.meshgrid(*[np.arange(n) for n in SHAPE[1:]], indexing="ij")
         return self.surface_at(y, x)
 
-    def draw(self, *, noise: float = NOISE, shade: float = 0.0, gain: float = 1.0) -> np.ndarray:
+    def draw(self, *, noise: float = NOISE, noise_seed: int = 0, shade: float = 0.0, gain: float = 1.0) -> np.ndarray:
         from scipy.special import ndtr
 
         rng = np.random.default_rng([2, self.seed])
@@ -42,7 +42,9 @@ class Layer:
         count = round(np.prod(high - low) / 150)
         grains = scatter(rng.uniform(low, high, (count, 3)), rng.uniform(2.0, 4.0, count))
         fibres = scatter(rng.uniform(low, high, (count, 3)), np.full(count, 1.3))
-        silicon, binder = (ndtr((grains - level) / (0.15 * grains.std())) for level in np.quantile(grains, [0.45, 0.34]))
+        silicon, binder = (
+            ndtr((grains - level) / (0.15 * grains.std())) for level in np.quantile(grains, [0.45, 0.34])
+        )
         inside = ELECTROLYTE + (BINDER - ELECTROLYTE) * binder + (SILICON - BINDER) * silicon
         beyond = ELECTROLYTE + (FIBRE - ELECTROLYTE) * ndtr((fibres - np.median(fibres)) / (0.2 * fibres.std()))
         z, y, x = np.meshgrid(*[np.arange(n, dtype=float) for n in SHAPE], indexing="ij", sparse=True)
@@ -50,7 +52,9 @@ class Layer:
         above = ndtr((z - self.surface_at(y, x)) / BLUR_PX)
         grey = COPPER + (inside + (beyond - inside) * above - COPPER) * above_face
         slow = np.sin(2.2 * y / SHAPE[1] + 0.4) + 1.3 * np.cos(2.8 * x / SHAPE[2] - 0.7)
-        grey = gain * (grey + shade * slow) + noise * gain * rng.standard_normal(SHAPE)
+        grey = gain * (grey + shade * slow) + noise * gain * np.random.default_rng(
+            [3, self.seed, noise_seed]
+        ).standard_normal(SHAPE)
         return grey.astype(np.float32)
 
 

@@ -60,6 +60,11 @@ def test_shades_and_noise_move_it_by_less_than_0_1_um(drawn, layer, found):
     assert UM * abs(float((find(layer.draw(**drawn)).z_px - found.z_px).mean())) < 0.05
 
 
+def test_noise_scatters_the_mean_height_by_what_is_stated(layer, found):
+    means = [find(layer.draw(noise_seed=seed)).z_px.mean() for seed in (1, 2, 3, 4)]
+    assert 0.2 < np.std([*means, found.z_px.mean()]) / found.noise_px < 3.0
+
+
 def test_gain_does_not_move_it(slab, found):
     assert find(np.float32(0.25) * slab).z_px == pytest.approx(found.z_px, abs=0.02)
 

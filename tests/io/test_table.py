@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from voltome.errors import InputError
-from voltome.io import write_table_tsv
+from voltome.io import read_table_tsv, write_table_tsv
 
 
 def test_each_number_reads_back_the_same(tmp_path):
@@ -44,3 +44,45 @@ def test_what_is_no_table_is_refused(columns, said, tmp_path):
     with pytest.raises(InputError, match=said):
         write_table_tsv(tmp_path / "a.tsv", columns)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    columns = {"step": ["T0", "T1"], "strain": np.array([1 / 3, np.nan]), "count": np.array([3, 2**40])}
+    write_table_tsv(tmp_path / "a.tsv", columns)
+    found = read_table_tsv(tmp_path / "a.tsv")
+    assert list(found) == ["step", "strain", "count"]
+    assert found["step"].tolist() == ["T0", "T1"]
+    assert found["strain"][0] == 1 / 3 and np.isnan(found["strain"][1])
+    assert found["count"].dtype == np.float64 and found["count"].tolist() == [3.0, 2.0**40]
+
+
+def test_one_word_makes_a_column_of_words(tmp_path):
+    (tmp_path / "a.tsv").write_text("a\tb\n1\t2\nx\t3\n")
+    found = read_table_tsv(tmp_path / "a.tsv")
+    assert found["a"].tolist() == ["1", "x"] and found["b"].tolist() == [2.0, 3.0]
+
+
+@pytest.mark.parametrize("columns", [{"event": [], "step": []}, {"event": [""], "step": [""]}])
+def test_a_table_of_nothing_is_read_back(columns, tmp_path):
+    write_table_tsv(tmp_path / "a.tsv", columns)
+    found = read_table_tsv(tmp_path / "a.tsv")
+    assert {name: values.tolist() for name, values in found.items()} == columns
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "does not exist"), ("", "is no table"), ("a\tb\n1\n", "differ in length")],
+    ids=["no file", "empty", "ragged"],
+)
+def test_what_is_no_table_is_not_read(text, said, tmp_path):
+    path = tmp_path / "a.tsv"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(InputError, match=said) as caught:
+        read_table_tsv(path)
+    assert "\n" not in str(caught.value) and "a.tsv" in str(caught.value)
+
+
+def test_a_folder_is_no_table(tmp_path):
+    with pytest.raises(InputError, match="does not exist"):
+        read_table_tsv(tmp_path)

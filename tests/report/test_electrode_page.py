@@ -78,7 +78,8 @@ def test_the_first_sentences_give_every_headline_with_its_error(page: Page) -> N
         f"At T6 its mean volumetric strain is +46.43 ± 0.69{NARROW}%: +36.2 ± 1.0{NARROW}% on the side of the "
         f"collector, +54.3 ± 1.0{NARROW}% on that of the separator.",
         f"In the plane it is +1.20 ± 0.17{NARROW}% along y and +0.77 ± 0.17{NARROW}% along x.",
-        f"a thickness of 27.40 ± 0.15{MICROMETRES} remain; +6.70 ± 0.11{MICROMETRES} of thickness are irreversible.",
+        f"a thickness of 27.40 ± 0.15{MICROMETRES} remain; against the charging curve at the same state of charge that "
+        f"is a difference of +6.70 ± 0.11{MICROMETRES}.",
     ):
         assert text in page.text
 

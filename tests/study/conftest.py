@@ -13,6 +13,9 @@ from voltome.study.executors import open_workers
 from voltome.study.runner import run_study
 from voltome.study.study_file import load_study
 
+from .swelling import STUDY as FOIL_STUDY
+from .swelling import SWELLING, draw, write_scan
+
 SHAPE = (44, 40, 36)
 
 SPECKLE_SHAPE = (70, 50, 54)
@@ -82,4 +85,23 @@ def speckle_store(speckle_film: Path) -> Path:
     out = speckle_film.parent / "store"
     with open_workers(threads=2) as workers:
         assert not run_study(load_study(speckle_film), out, workers).failed
+    return out
+
+
+@pytest.fixture(scope="session")
+def foil_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a study whose electrode swells on its collector by 20 %, is scanned again, and shrinks by half of it."""
+    folder = tmp_path_factory.mktemp("films") / "foil"
+    for seed, (name, swelling) in enumerate(SWELLING.items()):
+        write_scan(folder, name, draw(swelling, seed))
+    (folder / "study.yaml").write_text(FOIL_STUDY)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def foil_store(foil_film: Path) -> Path:
+    """What a run on two threads made of it; never written to."""
+    out = foil_film.parent / "store"
+    with open_workers(threads=2) as workers:
+        assert not run_study(load_study(foil_film), out, workers).failed
     return out

@@ -98,8 +98,13 @@ def register_collector(
     Raises
     ------
     InputError
-        If less than half of the collector is in both fields of view.
+        If the volumes differ in shape, or less than half of the collector is in both fields of view.
     """
+    if tuple(reference.shape) != tuple(deformed.shape):
+        raise InputError(
+            f"both volumes must have the same shape (got {tuple(reference.shape)} and {tuple(deformed.shape)}): "
+            "cut them to one field of view"
+        )
     pixel_m = voxel_size_m * reduction
     smoothing: Floats = np.maximum(_LEAST_SMOOTHING_PX, np.array(SMOOTHING_M) / pixel_m)
     depth = round(ABOVE_M / pixel_m) + 1 + int(max(c.plane[0] for c in collectors) / reduction)

@@ -16,7 +16,15 @@ _MOST_SHIFT = 0.4  # of the field
 
 @dataclass(frozen=True, eq=False)
 class LateralShift:
-    """Shift of the texture along y and x in pixels; `found` where its peak stands out."""
+    """How far a texture has moved sideways.
+
+    Parameters
+    ----------
+    shift_px : (2,) float64
+        Along y and x, to a pixel.
+    found : bool
+        Whether its peak stands out; else the shift means nothing.
+    """
 
     shift_px: Floats
     found: bool
@@ -66,7 +74,7 @@ def find_lateral_shift(reference: Singles, deformed: Singles, planes: int) -> La
     Returns
     -------
     LateralShift
-        To a pixel.
+        Within 0.4 of the field.
     """
     from scipy import fft
     from scipy.ndimage import gaussian_filter

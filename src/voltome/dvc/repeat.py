@@ -15,6 +15,7 @@ _ROUNDS = 20
 _TUNING = 2.5
 _MAD = 1.4826
 _FEWEST_APART = 3.0
+_MOVED_VOX, _MOVED_SDS = 0.1, 5.0
 MANY = 20
 """Fewer values than this cannot show which of them is an outlier."""
 
@@ -219,7 +220,8 @@ class Scatter:
 def measure_scatter(field: DeformationField, *, half_window_vox: int) -> Scatter:
     """Compare what a repeat pair's nodes scatter by with the standard deviation that they claim.
 
-    One affine is taken out of the displacements, the drift; F scatters about its median.
+    One affine is taken out of the displacements, the drift; F scatters about its median. A scanner's drift shifts,
+    turns and magnifies: an uneven strain is the sample's own, and then the scatter is no noise.
 
     Parameters
     ----------
@@ -234,7 +236,8 @@ def measure_scatter(field: DeformationField, *, half_window_vox: int) -> Scatter
     Raises
     ------
     InputError
-        If too few nodes are trusted, or their covariance is missing.
+        If too few nodes are trusted, their covariance is missing, or the sample has changed between the scans: an
+        uneven strain of five standard deviations, which moves matter by more than 0.1 voxel.
     """
     use = field.trusted & np.isfinite(field.sd).all(axis=1)
     spacing = 1.0 if field.node_spacing_vox is None else float(np.nanmin(field.node_spacing_vox))
@@ -247,6 +250,12 @@ def measure_scatter(field: DeformationField, *, half_window_vox: int) -> Scatter
         )
     positions, displacement = field.positions_vox[use], field.displacement_vox[use]
     drift, residual = fit_drift(positions, displacement, positions.mean(axis=0))
+    strain_sd = drift.distortion_sd * np.sqrt(shared)  # windows that overlap know no more than one
+    if drift.distortion > _MOVED_SDS * strain_sd and drift.distortion_vox > _MOVED_VOX:
+        raise InputError(
+            f"these are no repeat scans: the sample is strained unevenly by {100 * drift.distortion:.2g} % (sd "
+            f"{100 * strain_sd:.1g} %) between them, which is no drift: leave out `repeats` at this scan"
+        )
     f = field.deformation_gradient[use].reshape(-1, 9)
     sd = field.sd[use].reshape(-1, 3, 4)
     scatter_u, scatter_f = component_sd(residual, parameters=4), component_sd(f - np.median(f, axis=0), parameters=1)

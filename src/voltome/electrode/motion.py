@@ -26,7 +26,7 @@ class Frame:
     Parameters
     ----------
     face_vox : (3,) float64
-        z of the face at the middle of the field and its slopes along y and x.
+        z of the face at the middle of the field and its slopes along y and x: some mrad, which gradients leave out.
     middle_vox, half_vox : (2,) float64
         Middle of the field on y and x, and half its size.
     thickness_vox : float

@@ -18,7 +18,6 @@ _SEARCH = 0.8  # how far from the last surface the next one is sought, in smooth
 _SHADE_M = 2.5e-6  # sd of the Gaussian that tells slow shades
 _KEEP_M = 0.8e-6  # from the surface, when the greys of both sides are learnt
 _LEARN_M = 8.0e-6
-_TEXTURE_M = 0.5e-6
 _BINS = 64
 _LEAST_BEYOND_M = 1.0e-6
 _MOST_LOST = 0.5

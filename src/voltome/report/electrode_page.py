@@ -189,7 +189,7 @@ def _tell_rest(numbers: Numbers, peak: str) -> str:
     text = f"At the end, {last}, {' and '.join(parts)} {'remain' if len(parts) > 1 else 'remains'}"
     if irreversible:
         beside = f"{_write(irreversible, 1e6, signed=True)}{NARROW}{MICRO}m"
-        text += f"; its thickness stands {beside} beside that of the charging curve at the same state of charge"
+        text += f"; against the charging curve at the same state of charge that is a difference of {beside}"
     return f"{text}."
 
 

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 _ALIGN_M = 0.125e-6
 _SURFACE_M = 0.16e-6
-_MOST_PIXELS = 64e6
+_ALIGN_PIXELS, _SURFACE_PIXELS = 256e6, 64e6  # of a whole level: beyond, a coarser one has enough of them
 _NUMBERS = ("midway_vox", "blur_vox", "collector_grey", "electrode_grey")
 _VECTORS = ("face_vox", "rows_vox", "columns_vox", "plane", "plane_sd")
 _MOTION = ("centre_vox", "translation_vox", "rotation_rad", "covariance", "residual_vox")
@@ -116,7 +116,7 @@ def align_block(series: str, t: int, voxel_size_m: float, side: str, polarity: s
     from voltome import alignment
 
     rules: dict[str, Any] = {"voxel_size_m": voxel_size_m, "collector_side": side}
-    with _open_level(series, t, voxel_size_m, _ALIGN_M) as (volume, factor):
+    with _open_level(series, t, voxel_size_m, _ALIGN_M, _ALIGN_PIXELS) as (volume, factor):
         try:
             own = alignment.find_collector(volume, reduction=factor, darker=polarity == "silicon-darkest", **rules)
         except InputError as error:
@@ -124,7 +124,7 @@ def align_block(series: str, t: int, voxel_size_m: float, side: str, polarity: s
         out = {name: np.array(getattr(own, name)) for name in (*_NUMBERS, *_VECTORS)}
         if t == 0:
             return out
-        with _open_level(series, 0, voxel_size_m, _ALIGN_M) as (reference, _):
+        with _open_level(series, 0, voxel_size_m, _ALIGN_M, _ALIGN_PIXELS) as (reference, _):
             try:
                 first = alignment.find_collector(
                     reference, reduction=factor, darker=polarity == "silicon-darkest", **rules
@@ -158,7 +158,7 @@ class _Level:
         self._volume.__exit__(*error)
 
 
-def _open_level(series: str, t: int, voxel_size_m: float, pixel_m: float, most: float = np.inf) -> _Level:
+def _open_level(series: str, t: int, voxel_size_m: float, pixel_m: float, most: float) -> _Level:
     """The coarsest level whose pixels are not larger than asked for, or coarser yet where it has too many."""
     return _Level(series, t, voxel_size_m, pixel_m, most)
 
@@ -290,7 +290,7 @@ def surface_block(
     own, motion, why = read_alignment(Path(store), scan)
     if face is None or own is None:
         return {"refused": np.array(refused or why)}
-    with _open_level(series, t, voxel_size_m, _SURFACE_M, _MOST_PIXELS) as (volume, factor):
+    with _open_level(series, t, voxel_size_m, _SURFACE_M, _SURFACE_PIXELS) as (volume, factor):
         slab = read_slab(volume, volume.shape[0], side)
         planes = volume.shape[0] * factor
     shift = (factor - 1) / 2

@@ -31,6 +31,8 @@ Floats = NDArray[np.float64]
 
 FILE = "measurements.json"
 
+_MOST_SD = 0.5  # of the thickness over that of the first scan, beyond which an extrapolation is none
+
 
 def plan_electrode(study: Study) -> Iterator[Result]:
     """The electrode's numbers.
@@ -142,6 +144,13 @@ def measure_electrode(job: Job) -> dict[str, Any]:
     scans = [scan.name for scan in job.study.settings.scans]
     warnings: list[str] = []
     out: dict[str, Any] = {"measurements": [], "warnings": warnings, "histograms": [], "boxes": [], "blurred_m": None}
+    collector, _, refused = read_alignment(job.store, scans[0]) if _is_aligned(job, scans[0]) else (None,) * 3
+    if collector is None and refused is not None:  # once for all scans, not once for each
+        warnings.append(
+            f"No scan is aligned, magnification and tilt are in the strains, and neither thickness nor strain of the "
+            f"electrode's sides could be measured: {refused}."
+        )
+        return out
     out["measurements"] += _say_alignment(job, scans, warnings)
     try:
         ground = lay_ground(job, scans[0])
@@ -165,13 +174,18 @@ def measure_electrode(job: Job) -> dict[str, Any]:
     return out
 
 
+def _is_aligned(job: Job, scan: str) -> bool:
+    """Whether the alignment of a scan was looked for."""
+    return f"alignment/{scan}" in job.result.inputs
+
+
 def _say_alignment(job: Job, scans: Sequence[str], warnings: list[str]) -> list[Measurement]:
     """Motion of the collector at each scan."""
     out: list[Measurement] = []
     plain: list[str] = []
     lost: dict[str, list[str]] = {}
     for scan in scans[1:]:
-        if f"alignment/{scan}" in job.result.inputs:
+        if _is_aligned(job, scan):
             _, motion, refused = read_alignment(job.store, scan)
             if motion is None:
                 lost.setdefault(str(refused), []).append(scan)
@@ -181,7 +195,7 @@ def _say_alignment(job: Job, scans: Sequence[str], warnings: list[str]) -> list[
     for why, names in lost.items():
         warnings.append(
             f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} not aligned, magnification and tilt are in the "
-            f"strain: {why}."
+            f"strain, and neither thickness nor strain of the electrode's sides is told: {why}."
         )
     if plain:
         warnings.append(
@@ -215,8 +229,10 @@ def _list_motion(scan: str, motion: Alignment, voxel_m: float) -> list[Measureme
 def _measure_scan(job: Job, ground: Ground, scan: str, warnings: list[str]) -> list[Measurement]:
     from voltome import electrode, io
 
+    motion_of_collector = read_alignment(job.store, scan)[1] if _is_aligned(job, scan) else None
+    if motion_of_collector is None:  # displacements from anywhere but the collector tell no thickness
+        return []
     field = io.read_field_zarr(job.store / "cumulative" / scan / "field.zarr")
-    motion_of_collector = read_alignment(job.store, scan)[1] if f"alignment/{scan}" in job.result.inputs else None
     voxel = job.study.settings.voxel_size_m
     layer, surface_sd = _read_layer(job, ground, scan, warnings)
     use = ground.inside & field.trusted & np.isfinite(field.phi).all(axis=(1, 2))
@@ -237,12 +253,20 @@ def _measure_scan(job: Job, ground: Ground, scan: str, warnings: list[str]) -> l
     errors = electrode.StateErrors(
         nodes,
         _differentiate(ground, field, use, layer, motion_of_collector),
-        None if motion_of_collector is None else motion_of_collector.covariance,
+        motion_of_collector.covariance,
         ground.surface_sd_m / voxel,
         surface_sd / voxel,
         ground.face_sd_m / voxel,
     )
-    return electrode.describe_state(scan, motion, ground.top, errors, voxel_size_m=voxel, layered=layer is not None)
+    told = electrode.describe_state(scan, motion, ground.top, errors, voxel_size_m=voxel, layered=layer is not None)
+    sd_m = max(m.sd for m in told if m.name == "thickness")
+    if sd_m > _MOST_SD * float(np.nanmean(ground.thickness_m)):
+        warnings.append(
+            f"Thickness and strain of the electrode at {scan} could not be measured: too few nodes are trusted near "
+            f"its surface, which has not been seen either (sd of the thickness {1e6 * sd_m:.2g} um)."
+        )
+        return []
+    return told
 
 
 def _read_layer(job: Job, ground: Ground, scan: str, warnings: list[str]) -> tuple[Layer | None, float]:
@@ -264,16 +288,15 @@ def _differentiate(
     field: DeformationField,
     use: NDArray[np.bool_],
     layer: Layer | None,
-    motion: Alignment | None,
+    motion: Alignment,
 ) -> Floats:
     """Change of the collector's displacement with its seven parameters, at nodes and below points of the surface."""
     from voltome.alignment.similarity import make_jacobian
 
-    centre = np.zeros(3) if motion is None else motion.centre_vox
     arrived = field.positions_vox[use] + field.displacement_vox[use]
-    parts = [make_jacobian(arrived - centre)]
+    parts = [make_jacobian(arrived - motion.centre_vox)]
     if layer is not None:
         lateral = layer.places[:, 1:] * ground.frame.half_vox
         face = ground.frame.face_vox[0] + lateral @ ground.frame.face_vox[1:]
-        parts.append(make_jacobian(np.column_stack([face, lateral + ground.frame.middle_vox]) - centre))
+        parts.append(make_jacobian(np.column_stack([face, lateral + ground.frame.middle_vox]) - motion.centre_vox))
     return np.concatenate(parts)

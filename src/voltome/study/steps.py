@@ -13,7 +13,7 @@ STEPS = (
     Step("alignment", 1, aligning.plan_alignment, aligning.make_alignment),
     Step("surface", 1, aligning.plan_surface, aligning.make_surface),
     Step("increments", 1, correlating.plan_increments, correlating.make_increment),
-    Step("noise", 1, composing.plan_noise, composing.make_noise),
+    Step("noise", 2, composing.plan_noise, composing.make_noise),
     Step("cumulative", 3, composing.plan_cumulative, composing.make_cumulative),
     Step("direct", 2, correlating.plan_direct, correlating.make_direct),
     Step("electrode", 1, electrode.plan_electrode, electrode.make_electrode),
