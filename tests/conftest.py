@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
@@ -69,6 +71,15 @@ def experiment(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("twin") / "experiment"
     assert main(["simulate", str(miniature), "--out", str(out), "--threads", "2", "--quiet"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Folder that `voltome demo` wrote: the tiny twin and the study made of it; and what it said."""
+    out, said = tmp_path_factory.mktemp("demo") / "demo", io.StringIO()
+    with redirect_stdout(said):
+        assert main(["demo", "--out", str(out)]) == 0
+    return out, said.getvalue()
 
 
 @pytest.fixture(scope="session")

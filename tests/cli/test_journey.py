@@ -5,7 +5,6 @@ from __future__ import annotations
 import filecmp
 import json
 import re
-import shutil
 from pathlib import Path
 
 import meshio
@@ -167,20 +166,35 @@ def test_default_levels_that_do_not_fit_are_named(tmp_path, capfd):
     assert [level["node_spacing_vox"] for level in summary["levels"]] == [35]
 
 
-def test_the_demo_tells_how_far_it_was_from_the_truth(tmp_path, capfd):
-    out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out)]) == 0
-    said = capfd.readouterr().out
+def test_the_demo_tells_how_far_it_was_from_the_truth(demo):
+    out, said = demo
     assert f"report: {out / 'results' / 'report.html'}" in said
     assert "T1: thickness 21.9" in said and "(true 21.9), volumetric strain 6.0" in said and "voxel (median)" in said
     assert sorted(path.name for path in out.iterdir()) == ["experiment", "results"]
     rows = io.read_parquet(out / "results" / "tables" / "scans.parquet")
     assert rows["name"].tolist() == ["T0", "T1", "T6", "T6r"]
     assert (rows["nodes_trusted"][1:] > 0.7 * rows["nodes"][1:]).all()
-    # T6 is 45 % thicker, and most of its silicon is gone from sight
-    assert (rows["truth_error_vox"][1:] < [0.15, 0.35, 0.35]).all()
+    # The collector, seven voxels thick, fixes no lateral shift: 0.35 voxel of T1's drift stay. T6 is 45 % thicker, and
+    # most of its silicon is gone from sight.
+    assert (rows["truth_error_vox"][1:] < 0.45).all()
     found = {row["name"]: row for row in io.read_json(out / "results/truth/T6/accuracy.json")["rows"]}
     assert abs(found["axial strain zz, mean"]["error"]) < 0.03
     assert abs(found["lateral strain yy, mean"]["error"]) < 0.02
-    assert main(["demo", "--out", str(out)]) == 2  # not twice over the same results
-    shutil.rmtree(out)
+
+
+def test_the_demo_is_not_made_twice_over_the_same_results(demo):
+    out, _ = demo
+    before = (out / "results" / "report.html").stat().st_mtime_ns
+    assert main(["demo", "--out", str(out)]) == 2
+    assert (out / "results" / "report.html").stat().st_mtime_ns == before
+
+
+def test_the_demos_report_shows_every_number_beside_the_truth(demo):
+    page = (demo[0] / "results" / "report.html").read_text()
+    rows = io.read_json(demo[0] / "results" / "accuracy.json")["rows"]
+    assert "truth" in page.lower() and len(rows) > 40
+    for row in rows:
+        if row["name"] == "thickness":
+            shown = f"{1e6 * row['true']:.3g}"
+            assert shown in page, row
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']+""", page)

@@ -17,7 +17,7 @@ import zarr
 from voltome.cli import main
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-TRUTH_ERROR_VOX = 0.5
+TRUTH_ERROR_VOX = 0.75  # of which 0.5 is lateral drift: a collector of four voxels does not tell that
 MAGNIFICATION = 0.003  # of the notched cylinder's second scan, along every axis
 NOTCH_VOX, AXIS_VOX = 140, 110
 
@@ -71,7 +71,8 @@ def test_a_second_run_makes_nothing_and_a_change_what_depends_on_it(experiment, 
     study = folder / "study.yaml"
     study.write_text(study.read_text() + "strain: {measure: small}\n")
     type_command("run", folder, "--out", store)
-    assert capfd.readouterr().out.startswith("results: 6 made")  # strain of T1 and T2, their errors, tables, report
+    # strain of T1 and T2, their errors; the electrode, its accuracy; tables, figures, movie, report
+    assert capfd.readouterr().out.startswith("results: 10 made")
     again, before = read_files(store), read_files(results)
     assert again["increments/T0-T1/field.zarr/zarr.json"] == before["increments/T0-T1/field.zarr/zarr.json"]
     assert again["cumulative/T1/field.zarr/zarr.json"] != before["cumulative/T1/field.zarr/zarr.json"]
@@ -89,10 +90,17 @@ def test_the_tables_open_with_pandas_and_are_near_the_truth(results):
     assert trusted.displacement_z_m.mean() == pytest.approx(scans.displacement_z_m["T1"], rel=1e-6)
 
 
+def read_names(row: str) -> list[str]:
+    """Names in a row of the page; one without a folder lies beside the first of its row."""
+    first, *others = re.findall(r"`([^`]+)`", row)
+    folder = first.rpartition("/")[0] if not first.endswith("/") else ""
+    return [first, *(name if "/" in name or not folder else f"{folder}/{name}" for name in others)]
+
+
 def test_the_store_holds_what_its_page_names_and_nothing_else(results):
     table = (DOCS / "store.md").read_text().split("\n## ")[0]
     rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
-    named = {name.rstrip("/") for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    named = {name.rstrip("/") for row in rows for name in read_names(row)}
     files = {re.sub("/T[^/]+", "/*", name) for name in named}  # of any scan
     tops = {name.split("/")[0] for name in named}
     assert {path.name for path in results.iterdir()} == tops

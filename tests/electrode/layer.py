@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 VOXEL_M = 0.2e-6
-SHAPE = (76, 80, 92)
+SHAPE = (76, 66, 78)
 FACE_PX = 12.0
 COPPER, SILICON, BINDER, ELECTROLYTE, FIBRE = 16e3, 20.8e3, 32.8e3, 36.9e3, 39.3e3
 NOISE = 1900.0

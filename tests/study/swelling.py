@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import threading
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,8 @@ from numpy.typing import NDArray
 
 from voltome.io import read_json, write_volume
 from voltome.study.executors import open_workers
+from voltome.study.job import Job
+from voltome.study.marks import find_marks
 from voltome.study.runner import RunSummary, run_study
 from voltome.study.steps import STEPS
 from voltome.study.study_file import load_study
@@ -68,3 +72,13 @@ def run(folder: Path, store: Path, *, without: Collection[str] = (), threads: in
 def read_warnings(store: Path) -> list[str]:
     warnings: list[str] = read_json(store / "electrode" / "measurements.json")["warnings"]
     return warnings
+
+
+@contextmanager
+def open_job(folder: Path, store: Path, step: str) -> Iterator[Job]:
+    """What a step's function gets for its one result, made from what stands in the store."""
+    study = load_study(folder)
+    (planned,) = next(found for found in STEPS if found.name == step).plan(study)
+    with open_workers(threads=1) as workers:
+        work = store / "run" / "work"
+        yield Job(study, store, planned.settle(find_marks(store)), "key", work, workers, threading.Event())

@@ -104,10 +104,38 @@ def test_a_second_run_has_nothing_to_do(speckle_film, store):
     assert digest_results(store) == before
 
 
-def test_one_thread_gives_the_same_bytes_as_two(speckle_film, speckle_store, tmp_path):
-    assert not run(speckle_film, tmp_path / "out", threads=1).failed
-    check_same(tmp_path / "out", speckle_store)
+def test_one_thread_gives_the_same_bytes_as_two(foil_film, foil_store, tmp_path):
+    assert not run(foil_film, tmp_path / "out", threads=1).failed
+    check_same(tmp_path / "out", foil_store)
     check_tidy(tmp_path / "out")
+    shown = {"report.html", "movie.mp4", "figures/thickness.png", "figures/thickness.svg", "surface/T3/thickness.tif"}
+    assert shown | {"alignment/T1/summary.json", "electrode/measurements.csv"} <= digest_results(foil_store).keys()
+
+
+def test_every_figure_is_a_picture_a_drawing_and_the_numbers_behind_it(foil_store):
+    files = sorted(path.name for path in (foil_store / "figures").iterdir())
+    names = {name.split(".")[0] for name in files}
+    assert files == sorted(f"{name}.{kind}" for name in names for kind in ("csv", "png", "svg"))
+    assert {"alignment", "thickness", "thickness-maps", "volumetric-strain", "histograms", "axial-strain",
+            "components", "hysteresis", "errors", "slices"} <= names  # fmt: skip
+    page = (foil_store / "report.html").read_text()
+    for name in names:
+        assert (foil_store / "figures" / f"{name}.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert "<svg" in (foil_store / "figures" / f"{name}.svg").read_text()[:2000]
+        assert len((foil_store / "figures" / f"{name}.csv").read_text().splitlines()) > 2
+        assert f"{name}.csv" in page
+
+
+def test_the_movie_is_h264_and_moves(foil_store):
+    from imageio_ffmpeg import read_frames
+
+    pictures = read_frames(foil_store / "movie.mp4")
+    about = next(pictures)
+    assert about["codec"] == "h264"
+    first, *_, last = pictures
+    assert len(first) == about["size"][0] * about["size"][1] * 3
+    changed = np.frombuffer(first, np.uint8) != np.frombuffer(last, np.uint8)
+    assert changed.mean() > 0.01
 
 
 def test_processes_give_the_same_bytes_as_threads(speckle_film, speckle_store, tmp_path):
@@ -286,10 +314,10 @@ def test_runs_that_are_killed_at_any_moment_end_with_the_same_bytes(speckle_film
     if options:
         options = options.copy()
     kills = 0
-    for _ in range(40):
+    for patience_s in [draw.uniform(0.4, 5.0) for _ in range(8)] + [120.0]:
         process = start(speckle_film, out) if not options else _start_processes(speckle_film, out)
         try:
-            _, errors = process.communicate(timeout=draw.uniform(0.4, 3.0))
+            _, errors = process.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGKILL)
             process.communicate()
