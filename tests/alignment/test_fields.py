@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -46,14 +48,15 @@ def test_the_matters_motion_is_left_exactly():
 
 
 def test_the_covariance_is_that_of_turned_noise():
-    """Noise of all twelve parameters, drawn before and after the motion is taken out."""
+    """Noise of all twelve parameters, drawn before and after a strong turn is taken out."""
+    strong = replace(ALIGNMENT, rotation_rad=np.array([0.4, -0.6, 0.5]), scale=1.2)
     field = carry(np.zeros((1, 3)), np.eye(3))
     node = 7
     rng = np.random.default_rng(5)
     drawn = rng.multivariate_normal(np.zeros(12), field.covariance[node].astype(float), 6000)
-    back = np.linalg.inv(ALIGNMENT.linear)
+    back = np.linalg.inv(strong.linear)
     scattered = np.einsum("ij,njk->nik", back, drawn.reshape(-1, 3, 4)).reshape(-1, 12)
-    stated = align_field(field, ALIGNMENT).covariance[node].astype(float)
+    stated = align_field(field, strong).covariance[node].astype(float)
     scale = np.sqrt(np.diag(stated))
     assert np.cov(scattered.T) / np.outer(scale, scale) == pytest.approx(stated / np.outer(scale, scale), abs=0.08)
     assert stated == pytest.approx(stated.T, rel=1e-4)

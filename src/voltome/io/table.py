@@ -66,14 +66,17 @@ def read_table_tsv(path: str | Path) -> dict[str, NDArray[Any]]:
     Raises
     ------
     InputError
-        If there is no such file, or its lines differ in length.
+        If there is no such file, it is not text, its lines differ in length, or two columns have one name.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path} does not exist: give a table of columns separated by tabs")
-    lines = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line]
-    if not lines or any(len(line) != len(lines[0]) for line in lines):
-        raise InputError(f"{path} is no table (its lines differ in length): give columns separated by tabs")
+    try:
+        lines = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no table (it is not UTF-8): give columns separated by tabs") from error
+    if not lines or any(len(line) != len(lines[0]) for line in lines) or len(set(lines[0])) < len(lines[0]):
+        raise InputError(f"{path} is no table (its lines differ in length, or a name is there twice): give columns parted by tabs")
     return {name: _read_column(cells) for name, *cells in zip(*lines, strict=True)}
 
 
