@@ -139,7 +139,7 @@ def test_hostile_texts_stay_text(build_electrode: Callable[..., ElectrodeFinding
 
 def test_what_is_not_known_is_left_out_of_the_sentences(electrode: ElectrodeFindings) -> None:
     thickness = [m for m in electrode.measurements if m.name == "thickness" and m.scan in ("T0", "T6")]
-    sentences = tell_electrode(replace(electrode, measurements=thickness, socs={}))
+    sentences = tell_electrode(replace(electrode, measurements=thickness, socs={}, accuracy=()))
     assert sentences == [
         f"Between T0 and T6 the electrode's thickness goes from 20.70 ± 0.15 to 30.00 ± 0.15{MICROMETRES}."
     ]

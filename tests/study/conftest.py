@@ -90,7 +90,7 @@ def speckle_store(speckle_film: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def foil_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a study whose electrode swells on its collector by 20 %, is scanned again, and shrinks by half of it."""
+    """Folder of a study whose electrode swells on its collector by 20 %, is scanned again, and half shrinks back."""
     folder = tmp_path_factory.mktemp("films") / "foil"
     for seed, (name, swelling) in enumerate(SWELLING.items()):
         write_scan(folder, name, draw(swelling, seed))

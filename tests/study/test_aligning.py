@@ -75,7 +75,7 @@ def test_thickness_is_what_lies_between_the_surface_and_the_first_scans_face(foi
 
 
 def test_a_field_that_has_drifted_shows_the_same_surface(foil_store, tmp_path):
-    """The store says of T1 that its collector stands 2 voxels higher and is turned: the surface is taken back by that."""
+    """The store says of T1 that its collector stands 2 voxels higher and is turned: so much is taken back."""
     store, turn = tmp_path / "store", 0.02
     for part in ("alignment/T0", "alignment/T1", "volumes.zarr"):
         shutil.copytree(foil_store / part, store / part)
@@ -147,6 +147,7 @@ def test_a_collector_at_high_z_gives_the_same_numbers_for_the_flipped_volumes(fo
     for key, number in low.items():
         if not key[0].startswith("alignment"):
             share = 0.02 * VOXEL_M if number["unit"] == "m" else 5e-3
+            share = 0.02 if key[0] == "most_frequent_strain" else share  # of few gauges
             assert high[key]["value"] == pytest.approx(number["value"], abs=share), key
             compared += 1
     assert compared >= 12

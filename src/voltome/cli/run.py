@@ -84,7 +84,28 @@ def _end(summary: RunSummary, out: Path, quiet: bool) -> None:
         )
         raise typer.Exit(_FAILED)
     if not quiet:
+        for text in read_warnings(out):
+            typer.echo(f"warning: {text}", err=True)
         typer.echo(f"report: {out / 'report.html'}")
+
+
+def read_warnings(out: Path) -> list[str]:
+    """What the electrode's numbers warn of.
+
+    Parameters
+    ----------
+    out : Path
+        Results of a study.
+
+    Returns
+    -------
+    list of str
+        None where there are no such numbers.
+    """
+    from voltome import io
+
+    place = out / "electrode" / "measurements.json"
+    return list(io.read_json(place)["warnings"]) if place.is_file() else []
 
 
 def run_lines(summary: RunSummary) -> Iterator[str]:

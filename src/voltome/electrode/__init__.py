@@ -22,15 +22,17 @@ _HOMES = {
     "find_surface": "surface",
     "fit_motion": "motion",
     "measure_hysteresis": "hysteresis",
+    "measure_part": "regions",
     "measure_strains": "regions",
+    "share_errors": "numbers",
 }
 
 if TYPE_CHECKING:
     from voltome.electrode.histograms import count_strains, find_maximum
     from voltome.electrode.hysteresis import measure_hysteresis
     from voltome.electrode.motion import Frame, Layer, SmoothMotion, fit_motion
-    from voltome.electrode.numbers import NodeErrors, StateErrors, describe_state
-    from voltome.electrode.regions import MeanStrain, measure_strains
+    from voltome.electrode.numbers import NodeErrors, StateErrors, describe_state, share_errors
+    from voltome.electrode.regions import MeanStrain, measure_part, measure_strains
     from voltome.electrode.surface import Surface, find_surface
 
 __all__ = [
@@ -47,7 +49,9 @@ __all__ = [
     "find_surface",
     "fit_motion",
     "measure_hysteresis",
+    "measure_part",
     "measure_strains",
+    "share_errors",
 ]
 
 

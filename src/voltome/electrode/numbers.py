@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.electrode.motion import SmoothMotion, make_terms
-from voltome.electrode.regions import measure_strains
+from voltome.electrode.regions import MeanStrain, measure_strains
 from voltome.measurement import Measurement, Share
 
 Floats = NDArray[np.float64]
@@ -114,12 +114,31 @@ def describe_state(
     for mean in measure_strains(motion, top):
         if mean.region != "whole" and mean.name.startswith("in_plane"):
             continue
-        hidden = CONTRAST_LOSS[mean.region] * _axial_part(mean.name, mean.value)
-        found = _find_shares(motion, mean.slope, errors, hidden, layered=layered)
-        relative = abs(_axial_part(mean.name, mean.value)) * standing / before
-        shares_all = [*_without(found, "surface"), _join_surface(found, relative)]
-        out.append(Measurement(mean.name, scan, mean.value, "1", mean.region, tuple(shares_all)))
+        shares_all = share_errors(motion, mean, errors, layered=layered)
+        out.append(Measurement(mean.name, scan, mean.value, "1", mean.region, shares_all))
     return out
+
+
+def share_errors(motion: SmoothMotion, mean: MeanStrain, errors: StateErrors, *, layered: bool) -> tuple[Share, ...]:
+    """What each cause adds to the error of a mean strain.
+
+    Parameters
+    ----------
+    motion : SmoothMotion
+    mean : MeanStrain
+    errors : StateErrors
+    layered : bool
+        Whether the motion knows of the surface at this scan.
+
+    Returns
+    -------
+    tuple of Share
+    """
+    axial = _axial_part(mean.name, mean.value)
+    hidden = CONTRAST_LOSS.get(mean.region, max(CONTRAST_LOSS.values())) * axial
+    found = _find_shares(motion, mean.slope, errors, hidden, layered=layered)
+    standing = math.hypot(errors.face_vox, errors.first_surface_vox) / motion.frame.thickness_vox
+    return (*_without(found, "surface"), _join_surface(found, abs(axial) * standing))
 
 
 def _axial_part(name: str, value: float) -> float:

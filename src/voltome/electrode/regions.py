@@ -62,6 +62,36 @@ def measure_strains(motion: SmoothMotion, top: Floats) -> list[MeanStrain]:
     return out
 
 
+def measure_part(motion: SmoothMotion, top: Floats, z_vox: Floats, name: str) -> MeanStrain | None:
+    """Mean volumetric strain of what lies between two heights of the first scan.
+
+    Parameters
+    ----------
+    motion : SmoothMotion
+    top : (M, 3) float64
+        Places of the surface in the motion's frame, evenly spread over the part.
+    z_vox : (2,) float64
+        Lowest and highest z.
+    name : str
+        What the part is called.
+
+    Returns
+    -------
+    MeanStrain or None
+        None where nothing of the electrode lies there.
+    """
+    frame = motion.frame
+    places = np.repeat(top[None], LAYERS, axis=0)
+    places[..., 0] *= ((np.arange(LAYERS) + 0.5) / LAYERS)[:, None]
+    face = frame.face_vox[0] + (top[:, 1:] * frame.half_vox) @ frame.face_vox[1:]
+    z = face + frame.side * places[..., 0] * frame.thickness_vox
+    use = (z >= z_vox[0]) & (z < z_vox[1])
+    if not use.any():
+        return None
+    weights = np.broadcast_to(top[:, 0], use.shape)[use]
+    return _average(motion, places[use], weights / weights.sum(), name)[0]
+
+
 def _average(motion: SmoothMotion, places: Floats, share: Floats, region: str) -> list[MeanStrain]:
     slopes = np.stack([make_terms(places, along=axis) for axis in range(3)], axis=-1) / motion.frame.scale_vox
     gradient = np.eye(3) + np.einsum("ntj,ti->nij", slopes, motion.coefficients)

@@ -76,7 +76,9 @@ def read_table_tsv(path: str | Path) -> dict[str, NDArray[Any]]:
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is no table (it is not UTF-8): give columns separated by tabs") from error
     if not lines or any(len(line) != len(lines[0]) for line in lines) or len(set(lines[0])) < len(lines[0]):
-        raise InputError(f"{path} is no table (its lines differ in length, or a name is there twice): give columns parted by tabs")
+        raise InputError(
+            f"{path} is no table (its lines differ in length, or a name is there twice): give columns parted by tabs"
+        )
     return {name: _read_column(cells) for name, *cells in zip(*lines, strict=True)}
 
 

@@ -42,8 +42,8 @@ def _caption_thickness(findings: ElectrodeFindings) -> str:
 def _caption_maps(findings: ElectrodeFindings) -> str:
     return (
         "Above: local thickness, seen along z (y downwards, x to the right), one scale of colours for all scans; the "
-        "number is the mean in micrometres. Below: what departs from it. Grey: not known. The data are means over "
-        "cells of the map."
+        "number is the mean of the map in micrometres, which the text joins with displacements. "
+        "Below: what departs from it. Grey: not known. The data are means over cells of the map."
     )
 
 
@@ -69,7 +69,7 @@ def _caption_axial(findings: ElectrodeFindings) -> str:
 
 def _caption_volumetric(findings: ElectrodeFindings) -> str:
     return (
-        f"Mean of det F {MINUS} 1 since {findings.scans[0]} over the trusted nodes of the whole electrode and of its "
+        f"Mean of det F {MINUS} 1 since {findings.scans[0]} over the matter of the whole electrode and of its "
         f"two halves, which the midplane divides that moves with the material. {BARS} {SHADED}"
     )
 

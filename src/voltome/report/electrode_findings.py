@@ -27,7 +27,7 @@ class AxialMap:
     strain : (nz, nx) float64
         Fractions; NaN where there is none.
     trusted : (nz, nx) bool
-        Whether the node itself is trusted.
+        Whether the node is trusted, and most of what its strain comes from.
     """
 
     z_m: Floats

@@ -118,7 +118,14 @@ class Numbers:
             None where neither is known beyond the first scan.
         """
         for name in ("thickness", "volumetric_strain"):
-            values = np.where(self.repeat, np.nan, self.read_curve(name).values)
+            values = self.read_curve(name).values
+            once = np.where(self.repeat, np.nan, values)
+            lost = np.isfinite(values) & self.repeat  # a repeat stands in where the scan itself has no number
+            for i in np.flatnonzero(lost):
+                repeated = self.findings.repeats[self.findings.scans[i]]
+                k = self.findings.scans.index(repeated) if repeated in self.findings.scans else -1
+                once[i] = values[i] if k < 0 or not np.isfinite(values[k]) else np.nan
+            values = once
             if np.isfinite(values[1:]).any():
                 return self.findings.scans[1 + int(np.nanargmax(values[1:]))]
         return None

@@ -125,7 +125,8 @@ def tell_electrode(findings: ElectrodeFindings) -> list[str]:
     if peak is None:
         return [_tell_first(numbers)]
     return [text for text in (
-        _tell_growth(numbers, peak), _tell_strain(numbers, peak), _tell_plane(numbers, peak), _tell_rest(numbers, peak)
+        _tell_growth(numbers, peak), _tell_strain(numbers, peak), _tell_plane(numbers, peak), _tell_rest(numbers, peak),
+        _tell_truth(findings, peak),
     ) if text]  # fmt: skip
 
 
@@ -179,7 +180,8 @@ def _tell_rest(numbers: Numbers, peak: str) -> str:
              if scan not in numbers.findings.repeats]  # fmt: skip
     last = next((scan for scan in reversed(after) if numbers.find("volumetric_strain", scan)
                  or numbers.find("thickness", scan)), None)  # fmt: skip
-    if last is None:
+    socs = numbers.findings.socs
+    if last is None or socs.get(last, -1.0) > socs.get(peak, 2.0):
         return ""
     strain, thickness = numbers.find("volumetric_strain", last), numbers.find("thickness", last)
     irreversible = numbers.find("irreversible_thickness", last)
@@ -191,6 +193,21 @@ def _tell_rest(numbers: Numbers, peak: str) -> str:
         beside = f"{_write(irreversible, 1e6, signed=True)}{NARROW}{MICRO}m"
         text += f"; against the charging curve at the same state of charge that is a difference of {beside}"
     return f"{text}."
+
+
+def _tell_truth(findings: ElectrodeFindings, peak: str) -> str:
+    """What is true of the same numbers, on a twin."""
+    true = {(row["name"], row["step"]): row["true"] for row in findings.accuracy}
+    parts = []
+    if ("thickness", peak) in true:
+        first = true.get(("thickness", findings.scans[0]))
+        before = "" if first is None else f"{1e6 * first:.2f} to "
+        parts.append(f"a thickness of {before}{1e6 * true['thickness', peak]:.2f}{NARROW}{MICRO}m")
+    strains = [true.get((f"volumetric_strain{side}", peak)) for side in ("", "_collector_side", "_separator_side")]
+    if all(value is not None for value in strains):
+        whole, collector, separator = (f"{100 * value:.1f}{NARROW}%" for value in strains if value is not None)
+        parts.append(f"a volumetric strain of {whole}, {collector} and {separator} on the two sides")
+    return f"This experiment was simulated; true at {peak} are {' and '.join(parts)}." if parts else ""
 
 
 def _list_facts(numbers: Numbers) -> list[tuple[str, str]]:

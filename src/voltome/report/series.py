@@ -387,8 +387,8 @@ def _picture_curves(scans: Sequence[SeriesScan], large_vox: float) -> Picture:
     return Picture(
         embed_svg(figure),
         "Curves over the series",
-        f"Means over the trusted nodes, since {scans[0].name}. Error bars: one sd of the mean, random part alone, "
-        "often smaller than the mark; bias (magnification, contrast loss) is not in it. Trusted and converged nodes in "
-        "percent of all nodes. Difference: median length between composed increments and direct correlation from the "
-        "first scan, missing where the direct one gave nothing. Crosses: repeat scans.",
+        f"Means over those nodes and gauges that are trusted, since {scans[0].name}. Error bars: one sd of the mean, "
+        "random part alone, often smaller than the mark; bias (magnification, contrast loss) is not in it. Trusted "
+        "and converged nodes in percent of all nodes. Difference: median length between composed increments and "
+        "direct correlation from the first scan, missing where the direct one gave nothing. Crosses: repeat scans.",
     )

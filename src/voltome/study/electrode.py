@@ -15,17 +15,16 @@ from voltome.errors import InputError
 from voltome.measurement import Measurement, Share
 from voltome.study.aligning import plan_alignment, plan_surface, read_alignment
 from voltome.study.composing import plan_cumulative, plan_noise
-from voltome.study.electrode_ground import Ground, lay_ground, read_map, read_surface
+from voltome.study.electrode_ground import Ground, lay_ground, read_surface
 from voltome.study.electrode_history import doubt_growth, follow, measure_spread
-from voltome.study.electrode_regions import count_regions, measure_boxes
+from voltome.study.electrode_regions import count_regions, list_maxima, measure_boxes
+from voltome.study.electrode_state import fit_state
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.study_file import Study
 
 if TYPE_CHECKING:
     from voltome.alignment import Alignment
-    from voltome.electrode import Layer
-    from voltome.fields import DeformationField
 
 Floats = NDArray[np.float64]
 
@@ -160,7 +159,8 @@ def measure_electrode(job: Job) -> dict[str, Any]:
     out["blurred_m"] = ground.blurred_m
     share = Share("surface", math.hypot(ground.surface_sd_m, ground.face_sd_m), "bias")
     noise = Share("noise", float(read_surface(job, scans[0])["noise_m"]))
-    first = Measurement("thickness", scans[0], float(np.nanmean(ground.thickness_m)), "m", shares=(noise, share))
+    thickness_m = float(ground.top[:, 0].mean()) * ground.frame.thickness_vox * job.study.settings.voxel_size_m
+    first = Measurement("thickness", scans[0], thickness_m, "m", shares=(noise, share))
     states: dict[str, list[Measurement]] = {scans[0]: [first]}
     for scan in scans[1:]:
         if f"cumulative/{scan}" in job.result.inputs:
@@ -170,7 +170,10 @@ def measure_electrode(job: Job) -> dict[str, Any]:
     out["measurements"] += follow(job, states)
     warnings += doubt_growth(job, states)
     out["histograms"] = count_regions(job, ground)
-    out["boxes"] = measure_boxes(job, ground)
+    out["measurements"] += list_maxima([row for row in out["histograms"] if states.get(row["scan"])])
+    out["boxes"] = measure_boxes(job, ground, warnings)
+    out["measurements"] += [box["measurement"] for box in out["boxes"]]
+    out["boxes"] = [box | {"measurement": asdict(box["measurement"])} for box in out["boxes"]]
     return out
 
 
@@ -219,46 +222,33 @@ def _list_motion(scan: str, motion: Alignment, voxel_m: float) -> list[Measureme
             shares = (Share("alignment", float(sd[3 + k])),)
             turn = float(motion.rotation_rad[k])
             out.append(Measurement(f"alignment_rotation_{axis}", scan, turn, "rad", shares=shares))
-    if motion.tiles:
-        shares = (Share("magnification", float(sd[6])),)
-        out.append(Measurement("alignment_scale", scan, motion.scale, "1", shares=shares))
+    shares = (Share("magnification", float(sd[6])),)
+    out.append(Measurement("alignment_scale", scan, motion.scale, "1", shares=shares))
     out.append(Measurement("alignment_residual", scan, float(motion.residual_vox[0]) * voxel_m, "m"))
     return out
 
 
 def _measure_scan(job: Job, ground: Ground, scan: str, warnings: list[str]) -> list[Measurement]:
-    from voltome import electrode, io
+    from voltome import electrode
 
-    motion_of_collector = read_alignment(job.store, scan)[1] if _is_aligned(job, scan) else None
-    if motion_of_collector is None:  # displacements from anywhere but the collector tell no thickness
-        return []
-    field = io.read_field_zarr(job.store / "cumulative" / scan / "field.zarr")
-    voxel = job.study.settings.voxel_size_m
-    layer, surface_sd = _read_layer(job, ground, scan, warnings)
-    use = ground.inside & field.trusted & np.isfinite(field.phi).all(axis=(1, 2))
     try:
-        motion = electrode.fit_motion(ground.places[use], field.displacement_vox[use], ground.frame, layer=layer)
+        state = fit_state(job, ground, scan)
     except InputError as error:
         warnings.append(f"Strain of the electrode at {scan} could not be measured: {error}.")
         return []
-    spacing = field.node_spacing_vox
-    least = float(np.nanmin(spacing)) if spacing is not None else 1.0
-    shared = max(1.0, (2 * job.study.settings.correlation.window_vox + 1) / least) ** 3
-    nodes = electrode.NodeErrors(
-        np.sqrt(np.nanmean(field.sd[use][:, [3, 7, 11]] ** 2, axis=0)),
-        np.sqrt(np.nanmean(field.sd_bias_vox[use] ** 2, axis=0)),
-        1.0 - use.sum() / max(ground.inside.sum(), 1),
-        shared,
+    if state is None:  # displacements from anywhere but the collector tell no thickness
+        return []
+    if not state.layered:
+        why = read_surface(job, scan)["refused"]
+        warnings.append(f"The thickness at {scan} rests on displacements alone: {why}.")
+    told = electrode.describe_state(
+        scan,
+        state.motion,
+        ground.top,
+        state.errors,
+        voxel_size_m=job.study.settings.voxel_size_m,
+        layered=state.layered,
     )
-    errors = electrode.StateErrors(
-        nodes,
-        _differentiate(ground, field, use, layer, motion_of_collector),
-        motion_of_collector.covariance,
-        ground.surface_sd_m / voxel,
-        surface_sd / voxel,
-        ground.face_sd_m / voxel,
-    )
-    told = electrode.describe_state(scan, motion, ground.top, errors, voxel_size_m=voxel, layered=layer is not None)
     sd_m = max(m.sd for m in told if m.name == "thickness")
     if sd_m > _MOST_SD * float(np.nanmean(ground.thickness_m)):
         warnings.append(
@@ -267,36 +257,3 @@ def _measure_scan(job: Job, ground: Ground, scan: str, warnings: list[str]) -> l
         )
         return []
     return told
-
-
-def _read_layer(job: Job, ground: Ground, scan: str, warnings: list[str]) -> tuple[Layer | None, float]:
-    """The surface's rise since the first scan, and the sd of its mean height."""
-    from voltome import electrode
-
-    said = read_surface(job, scan)
-    if said["refused"] is not None:
-        warnings.append(f"The thickness at {scan} rests on displacements alone: {said['refused']}.")
-        return None, math.nan
-    rise = read_map(job.store, scan, "thickness") - ground.thickness_m
-    values = ground.frame.side * rise[ground.pixels[:, 0], ground.pixels[:, 1]] / job.study.settings.voxel_size_m
-    known = np.isfinite(values)
-    return electrode.Layer(ground.top[known], values[known]), float(said["sd_m"])
-
-
-def _differentiate(
-    ground: Ground,
-    field: DeformationField,
-    use: NDArray[np.bool_],
-    layer: Layer | None,
-    motion: Alignment,
-) -> Floats:
-    """Change of the collector's displacement with its seven parameters, at nodes and below points of the surface."""
-    from voltome.alignment.similarity import make_jacobian
-
-    arrived = field.positions_vox[use] + field.displacement_vox[use]
-    parts = [make_jacobian(arrived - motion.centre_vox)]
-    if layer is not None:
-        lateral = layer.places[:, 1:] * ground.frame.half_vox
-        face = ground.frame.face_vox[0] + lateral @ ground.frame.face_vox[1:]
-        parts.append(make_jacobian(np.column_stack([face, lateral + ground.frame.middle_vox]) - motion.centre_vox))
-    return np.concatenate(parts)

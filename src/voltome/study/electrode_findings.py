@@ -15,7 +15,7 @@ from voltome.study.aligning import plan_alignment, plan_surface, read_alignment
 from voltome.study.composing import derive_strain, plan_cumulative, plan_noise
 from voltome.study.correlating import plan_direct
 from voltome.study.electrode import plan_electrode, read_measurements
-from voltome.study.electrode_ground import read_map, read_surface
+from voltome.study.electrode_ground import list_repeats, read_map, read_surface
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.storing import VOLUMES, plan_volumes
@@ -110,7 +110,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         surfaces=_read_lines(job, y, pixel_m, slices),
         thickness_maps={name: values.astype(np.float32) for name, values in maps.items()},
         map_pixel_m=map_pixel,
-        axial_maps=dict(_read_axial_maps(job, y)),
+        axial_maps=dict(_read_axial_maps(job, y, said["blurred_m"])),
         histograms=[_histogram(row) for row in said["histograms"]],
         boxes=[
             BoxStrain(row["name"], np.array(row["low_m"]), np.array(row["high_m"]), _measurement(row["measurement"]))
@@ -120,7 +120,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         cell=_read_cell(history),
         socs={scan.name: scan.soc for scan in scans if scan.soc is not None},
         times_s={scan.name: scan.time_s for scan in scans if scan.time_s is not None},
-        repeats={scan.name: scan.repeats for scan in scans if scan.repeats is not None},
+        repeats=list_repeats(job),
         warnings=said["warnings"],
         remarks=REMARKS,
         accuracy=[
@@ -240,8 +240,8 @@ def _read_lines(
     return out
 
 
-def _read_axial_maps(job: Job, y: int) -> Iterator[tuple[str, AxialMap]]:
-    """Axial strain at the nodes nearest to the plane of the slices."""
+def _read_axial_maps(job: Job, y: int, blurred_m: float | None) -> Iterator[tuple[str, AxialMap]]:
+    """Axial strain at the nodes nearest to the plane of the slices; none where windows hold copper."""
     from voltome import io
     from voltome.report.electrode_findings import AxialMap
 
@@ -255,6 +255,9 @@ def _read_axial_maps(job: Job, y: int) -> Iterator[tuple[str, AxialMap]]:
             continue
         grid = field.positions_vox.reshape(*field.grid_shape, 3)
         j = int(np.argmin(np.abs(grid[0, :, 0, 1] - y)))
+        shown = _find_clear(job, field.positions_vox, blurred_m).reshape(field.grid_shape)[:, j]
+        axial = strain.strain[:, 0, 0].reshape(field.grid_shape)[:, j]
+        read = (field.trusted & (strain.measured >= 0.5)).reshape(field.grid_shape)[:, j]
         u = field.displacement_vox.reshape(*field.grid_shape, 3)[:, j] * voxel
         yield (
             scan.name,
@@ -263,7 +266,22 @@ def _read_axial_maps(job: Job, y: int) -> Iterator[tuple[str, AxialMap]]:
                 grid[0, j, :, 2] * voxel,
                 u[..., 0],
                 u[..., 2],
-                strain.strain[:, 0, 0].reshape(field.grid_shape)[:, j],
-                field.trusted.reshape(field.grid_shape)[:, j],
+                np.where(shown, axial, np.nan),
+                read & shown,
             ),
         )
+
+
+def _find_clear(job: Job, positions_vox: Floats, blurred_m: float | None) -> NDArray[np.bool_]:
+    """Nodes far enough above the collector's face."""
+    first = job.study.settings.scans[0].name
+    collector = read_alignment(job.store, first)[0] if f"alignment/{first}" in job.result.inputs else None
+    if collector is None or blurred_m is None:
+        return np.ones(len(positions_vox), dtype=bool)
+    from voltome import io
+
+    z = positions_vox[:, 0]
+    if job.study.settings.electrode.collector_side == "high-z":
+        z = io.open_series(job.store / VOLUMES).shape[0] - 1 - z
+    face = collector.face_at(positions_vox[:, 1], positions_vox[:, 2])
+    return np.asarray((z - face) * job.study.settings.voxel_size_m >= blurred_m)

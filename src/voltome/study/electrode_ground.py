@@ -157,3 +157,25 @@ def read_surface(job: Job, scan: str) -> dict[str, Any]:
     if f"surface/{scan}" not in job.result.inputs:
         return {"refused": "it could not be made"}
     return io.read_json(job.store / "surface" / scan / "summary.json")
+
+
+def list_repeats(job: Job) -> dict[str, str]:
+    """Repeat scans, and what each repeats; one that was refused is a scan like others.
+
+    Parameters
+    ----------
+    job : Job
+
+    Returns
+    -------
+    dict of str to str
+    """
+    from voltome import io
+
+    out: dict[str, str] = {}
+    for scan in job.study.settings.scans:
+        if scan.repeats is not None:
+            name = f"noise/{scan.repeats}-{scan.name}"
+            refused = name in job.result.inputs and io.read_json(job.store / name / "noise.json")["refused"] is not None
+            out |= {} if refused else {scan.name: scan.repeats}
+    return out

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from voltome.measurement import Measurement, Share
-from voltome.study.electrode_ground import read_surface
+from voltome.study.electrode_ground import list_repeats, read_surface
 from voltome.study.job import Job
 
 SPREAD_ERROR = 0.08
@@ -52,7 +52,8 @@ def follow(job: Job, states: Mapping[str, Sequence[Measurement]]) -> list[Measur
     """
     from voltome import electrode
 
-    scans = [scan for scan in job.study.settings.scans if scan.repeats is None]
+    repeats = list_repeats(job)
+    scans = [scan for scan in job.study.settings.scans if scan.name not in repeats]
     socs = {scan.name: scan.soc for scan in scans if scan.soc is not None}
     found = {m.label + m.scan: m for state in states.values() for m in state}
     out: list[Measurement] = []
@@ -100,10 +101,11 @@ def doubt_growth(job: Job, states: Mapping[str, Sequence[Measurement]]) -> list[
         Warnings.
     """
     warnings = []
+    repeats = list_repeats(job)
     known = [
         (scan.name, scan.soc, next((m for m in states.get(scan.name, ()) if m.name == "thickness"), None))
         for scan in job.study.settings.scans
-        if scan.soc is not None and scan.repeats is None
+        if scan.soc is not None and scan.name not in repeats
     ]
     for (a, soc_a, t_a), (b, soc_b, t_b) in pairwise(known):
         if t_a is None or t_b is None or soc_a is None or soc_b is None or soc_a == soc_b:

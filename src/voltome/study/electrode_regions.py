@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from voltome.errors import InputError
 from voltome.measurement import Measurement, Share
 from voltome.study.composing import derive_strain
+from voltome.study.electrode_state import count_shared, fit_state
 from voltome.study.job import Job
 
 if TYPE_CHECKING:
     from voltome.fields import DeformationField, StrainField
     from voltome.study.electrode_ground import Ground
-    from voltome.study.settings import BoxSettings
 
 Floats = NDArray[np.float64]
 
@@ -31,13 +31,6 @@ def _read_states(job: Job) -> list[tuple[str, DeformationField, StrainField]]:
             field = io.read_field_zarr(job.store / "cumulative" / scan.name / "field.zarr")
             out.append((scan.name, field, derive_strain(field, job.study.settings.strain)))
     return out
-
-
-def _count_shared(job: Job, field: DeformationField) -> float:
-    """Nodes whose windows overlap so that they share their error."""
-    spacing = field.node_spacing_vox
-    least = float(np.nanmin(spacing)) if spacing is not None else 1.0
-    return max(1.0, (2 * job.study.settings.correlation.window_vox + 1) / least) ** 3
 
 
 def count_regions(job: Job, ground: Ground) -> list[dict[str, Any]]:
@@ -69,7 +62,7 @@ def count_regions(job: Job, ground: Ground) -> list[dict[str, Any]]:
             ("separator side", use & (places[:, 0] >= half)),
         ):
             values = strain.volumetric[side]
-            maximum, sd = electrode.find_maximum(values, shared=_count_shared(job, field))
+            maximum, sd = electrode.find_maximum(values, shared=count_shared(job, field))
             counts = electrode.count_strains(values).tolist()
             row = {"scan": scan, "region": region, "edges": EDGES.tolist(), "counts": counts}
             out.append(row | {"maximum": maximum, "maximum_sd": sd})
@@ -89,50 +82,87 @@ def _inside(ground: Ground, places: Floats) -> NDArray[np.bool_]:
     return np.asarray((places[:, 0] >= least) & (places[:, 0] <= _height(ground, places)))
 
 
-def measure_boxes(job: Job, ground: Ground) -> list[dict[str, Any]]:
-    """Mean volumetric strain of the study's boxes at each scan.
+def list_maxima(histograms: Sequence[Mapping[str, Any]]) -> list[Measurement]:
+    """The most frequent strain of each histogram, as a measurement.
+
+    Parameters
+    ----------
+    histograms : sequence of mapping
+        Of `count_regions`.
+
+    Returns
+    -------
+    list of Measurement
+    """
+    return [
+        Measurement(
+            "most_frequent_strain",
+            row["scan"],
+            float(row["maximum"]),
+            "1",
+            row["region"],
+            (Share("noise", float(row["maximum_sd"])),),
+        )
+        for row in histograms
+        if math.isfinite(row["maximum"])
+    ]
+
+
+def measure_boxes(job: Job, ground: Ground, warnings: list[str]) -> list[dict[str, Any]]:
+    """Mean volumetric strain of the study's boxes at each scan: of the smooth motion of their own nodes.
 
     Parameters
     ----------
     job : Job
     ground : Ground
+    warnings : list of str
+        A box that cannot be measured is told here.
 
     Returns
     -------
     list of dict
         name, low_m, high_m, measurement.
     """
-    boxes = job.study.settings.electrode.boxes
-    return [
-        _measure_box(job, ground, box, scan, field, strain)
-        for scan, field, strain in (_read_states(job) if boxes else ())
-        if len(strain)
-        for box in boxes
-    ]
-
-
-def _measure_box(
-    job: Job, ground: Ground, box: BoxSettings, scan: str, field: DeformationField, strain: StrainField
-) -> dict[str, Any]:
     from voltome import io
 
-    voxel = job.study.settings.voxel_size_m
-    size = np.array(io.open_series(job.store / "volumes.zarr").shape) * voxel
-    edges: Mapping[str, tuple[float, float] | None] = {"z": box.z, "y": box.y, "x": box.x}
-    low = np.array([0.0 if edges[a] is None else edges[a][0] for a in "zyx"])  # type: ignore[index]
-    high = np.array([size[k] if edges[a] is None else edges[a][1] for k, a in enumerate("zyx")])  # type: ignore[index]
-    at = strain.positions_vox * voxel
-    use = np.isfinite(strain.volumetric) & (strain.measured >= 1.0)
-    use &= _inside(ground, ground.frame.locate(strain.positions_vox)) & ((at >= low) & (at < high)).all(axis=1)
-    value = math.nan
-    shares: tuple[Share, ...] = ()
-    if use.any():
-        independent = max(1.0, use.sum() / _count_shared(job, field))
-        value = float(strain.volumetric[use].mean())
-        spacing = field.node_spacing_vox
-        least = float(np.nanmin(spacing)) if spacing is not None else 1.0
-        shape = math.sqrt(float(np.nanmean(np.nansum(field.sd_bias_vox**2, axis=1)))) / least / math.sqrt(2)
-        noise = math.sqrt(float(np.nanmean(strain.volumetric_sd[use] ** 2)) / independent)
-        shares = (Share("noise", noise), Share("window shape", shape / math.sqrt(independent), "bias"))
-    measurement = Measurement("volumetric_strain", scan, value, "1", box.name, shares)
-    return {"name": box.name, "low_m": low.tolist(), "high_m": high.tolist(), "measurement": asdict(measurement)}
+    settings = job.study.settings
+    size_m = np.array(io.open_series(job.store / "volumes.zarr").shape) * settings.voxel_size_m
+    scans = [scan.name for scan in settings.scans if f"cumulative/{scan.name}" in job.result.inputs]
+    out = []
+    for box in settings.electrode.boxes:
+        edges = [(0.0, size_m[k]) if edge is None else edge for k, edge in enumerate((box.z, box.y, box.x))]
+        low, high = np.array(edges).T
+        lost: dict[str, list[str]] = {}
+        for scan in scans:
+            try:
+                measurement = _measure_box(job, ground, box.name, scan, low, high)
+            except InputError as error:
+                lost.setdefault(str(error), []).append(scan)
+                continue
+            if measurement is not None:
+                out.append(
+                    {"name": box.name, "low_m": low.tolist(), "high_m": high.tolist(), "measurement": measurement}
+                )
+        for why, names in lost.items():
+            warnings.append(f"Box {box.name} could not be measured at {', '.join(names)}: {why}.")
+    return out
+
+
+def _measure_box(job: Job, ground: Ground, name: str, scan: str, low_m: Floats, high_m: Floats) -> Measurement | None:
+    from voltome import electrode, io
+
+    voxel, frame = job.study.settings.voxel_size_m, ground.frame
+    field = io.read_field_zarr(job.store / "cumulative" / scan / "field.zarr")
+    lateral = (ground.top[:, 1:] * frame.half_vox + frame.middle_vox) * voxel
+    points = np.asarray(((lateral >= low_m[1:]) & (lateral < high_m[1:])).all(axis=1), dtype=bool)
+    at = field.positions_vox[:, 1:] * voxel
+    nodes = np.asarray(((at >= low_m[1:]) & (at < high_m[1:])).all(axis=1), dtype=bool)
+    state = fit_state(job, ground, scan, nodes=nodes, points=points)
+    if state is None:
+        return None
+    z_m = np.array([low_m[0], high_m[0]])
+    found = electrode.measure_part(state.motion, ground.top[points], z_m / voxel, name)
+    if found is None:
+        raise InputError("it holds nothing of the electrode")
+    shares = electrode.share_errors(state.motion, found, state.errors, layered=state.layered)
+    return Measurement("volumetric_strain", scan, found.value, "1", name, shares)

@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING
 from voltome.settings import BrokenRules, Place, SettingProblem, join_place
 
 if TYPE_CHECKING:
-    from voltome.study.settings import CorrelationSettings, RegionSettings, StudySettings, VolumeSettings
+    from voltome.study.settings import (
+        CorrelationSettings,
+        ElectrodeSettings,
+        RegionSettings,
+        StudySettings,
+        VolumeSettings,
+    )
 
 
 def refuse(problems: Iterable[SettingProblem]) -> None:
@@ -69,6 +75,24 @@ def find_region_problems(region: RegionSettings) -> Iterator[SettingProblem]:
     for axis, edges in (("z", region.z), ("y", region.y), ("x", region.x)):
         if edges is not None and edges[0] >= edges[1]:
             yield _problem((axis,), f"must run from low to high (got {edges[0]:g} to {edges[1]:g}): exchange them")
+
+
+def find_box_problems(electrode: ElectrodeSettings) -> Iterator[SettingProblem]:
+    """Boxes whose name another one has, or a part of the electrode.
+
+    Parameters
+    ----------
+    electrode : ElectrodeSettings
+
+    Yields
+    ------
+    SettingProblem
+    """
+    taken = {"whole", "collector side", "separator side"}
+    for number, box in enumerate(electrode.boxes):
+        if box.name in taken:
+            yield _problem(("boxes", number, "name"), f"must be its own (got {box.name!r} again): choose another name")
+        taken.add(box.name)
 
 
 def find_pyramid_problems(correlation: CorrelationSettings) -> Iterator[SettingProblem]:

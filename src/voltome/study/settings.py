@@ -14,6 +14,7 @@ from pydantic.types import JsonValue
 
 from voltome.settings import Settings
 from voltome.study.rules import (
+    find_box_problems,
     find_pyramid_problems,
     find_region_problems,
     find_scan_problems,
@@ -165,6 +166,11 @@ class ElectrodeSettings(Settings):
     stack_pressure_pa: float | None = Field(
         default=None, ge=0, le=1e9, description="pressure on the electrode in pascals", json_schema_extra=RARE
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        refuse(find_box_problems(self))
+        return self
 
 
 class ElectrochemistrySettings(Settings):
