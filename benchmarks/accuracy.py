@@ -201,6 +201,8 @@ HEADER = (
 
 PAGE = """# Accuracy
 
+Numbers of whole studies, thickness and strain of the electrode: [accuracy of the electrode's numbers](accuracy-electrode.md).
+
 *Written by `make accuracy`; do not edit. {date}.*
 
 {machine}. Analytic speckle, both states sampled from the object (never interpolated from an image), registration and

@@ -16,7 +16,7 @@ from voltome.measurement import Measurement, Share
 Floats = NDArray[np.float64]
 
 CONTRAST_LOSS = {"whole": 0.011, "collector side": 0.011, "separator side": 0.021}
-"""Error for the loss of contrast, over strain: what hiding it changes on the twin (docs/accuracy.md), by region."""
+"""Error for the loss of contrast, over strain: what hiding it changes on the twin (docs/electrode.md), by region."""
 
 
 @dataclass(frozen=True, eq=False)
