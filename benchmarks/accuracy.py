@@ -201,7 +201,8 @@ HEADER = (
 
 PAGE = """# Accuracy
 
-Numbers of whole studies, thickness and strain of the electrode: [accuracy of the electrode's numbers](accuracy-electrode.md).
+Numbers of whole studies, thickness and strain of the electrode:
+[accuracy of the electrode's numbers](accuracy-electrode.md).
 
 *Written by `make accuracy`; do not edit. {date}.*
 

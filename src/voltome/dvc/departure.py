@@ -14,7 +14,7 @@ import numpy as np
 from voltome.fields import DeformationField, FloatArray
 
 _SHARE = 1.1
-"""Error over departure: on the twin 0.8 to 1.2 at all steps and sizes, for each component (docs/accuracy-electrode.md)."""
+"""Error over departure: on twins 0.8 to 1.2 at all steps and sizes, for each component."""
 
 _LEAST_NEIGHBOURS = 8
 _LEAST_DEPARTURES = 4
