@@ -15,7 +15,9 @@ _HOMES = {
     "PlaneGrid": "fresnel",
     "Recipe": "retrieval",
     "Retrieved": "retrieval",
+    "Screen": "screen",
     "as_numpy": "backend",
+    "find_screen": "screen",
     "make_ctf": "linear",
     "make_paganin": "linear",
     "make_planes": "alternating",
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from voltome.phase.fresnel import PlaneGrid, predict_intensities, propagate
     from voltome.phase.linear import make_ctf, make_paganin
     from voltome.phase.retrieval import MODES, Mode, PhaseRetriever, Recipe, Retrieved
+    from voltome.phase.screen import Screen, find_screen
 
 __all__ = [
     "MODES",
@@ -43,7 +46,9 @@ __all__ = [
     "PlaneGrid",
     "Recipe",
     "Retrieved",
+    "Screen",
     "as_numpy",
+    "find_screen",
     "make_ctf",
     "make_paganin",
     "make_planes",

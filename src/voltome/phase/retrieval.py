@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from voltome.errors import InputError
 from voltome.phase.alternating import Planes, make_planes, project_in_turn, project_together
@@ -15,6 +16,7 @@ from voltome.phase.backend import Array, find_namespace, move_like
 from voltome.phase.extension import Extension, plan_extension
 from voltome.phase.fresnel import PlaneGrid, predict_intensities
 from voltome.phase.linear import LinearFilter, make_ctf, make_paganin
+from voltome.phase.screen import Screen, shade
 
 Mode = Literal["fast", "quality", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -22,6 +24,8 @@ MODES: tuple[Mode, ...] = get_args(Mode)
 iterations of projections together, as Haeusler et al., EES Batteries 2026, 2, 446 (10.1039/D5EB00193E) did."""
 
 _LEAST_INTENSITY = 1e-4
+_DIM = 0.2  # less light than this behind a screen tells nothing of the sample
+_MIRROR_PX = 2
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class PhaseRetriever:
         self._planes: Planes | None = None
         if self.recipe.mode != "fast":
             self._planes = make_planes(self.grid, self.distances_m, like=like)
+        self._shades: dict[Screen, NDArray[np.float64]] = {}
         self._weight = self.extension.weigh(np.empty(0, np.float32) if like is None else like)
 
     def _make_filter(self, like: Array | None) -> LinearFilter:
@@ -121,16 +126,15 @@ class PhaseRetriever:
             return make_paganin(self.grid, self.distances_m, delta_beta=ratio, like=like)
         return make_ctf(self.grid, self.distances_m, delta_beta=ratio, like=like)
 
-    def retrieve(self, intensities: Array, *, opaque_rows: slice | None = None) -> Retrieved:
+    def retrieve(self, intensities: Array, *, screen: Screen | None = None) -> Retrieved:
         """Phase and absorption of one projection.
 
         Parameters
         ----------
         intensities : (distances, rows, columns) float32 array
             Over the illumination; registered to each other.
-        opaque_rows : slice, optional
-            Rows through which no light comes, at the frame's top or bottom: the first guess knows nothing of them and
-            takes the mirror of what lies beside; the projections see the dark as it is.
+        screen : Screen, optional
+            An opaque edge: the first guess is found from what its light would be without it.
 
         Returns
         -------
@@ -141,7 +145,7 @@ class PhaseRetriever:
         InputError
             If there is not one frame for each distance.
         """
-        wave, guess = self._solve(intensities, opaque_rows)
+        wave, guess = self._solve(intensities, screen)
         xp = find_namespace(guess)
         rows, columns = self.extension.inside
         wave, guess = wave[rows, columns], guess[rows, columns]
@@ -149,7 +153,7 @@ class PhaseRetriever:
         amplitude = xp.maximum(xp.abs(wave), xp.asarray(_LEAST_INTENSITY, dtype=guess.dtype))
         return Retrieved(guess + xp.atan2(xp.imag(turned), xp.real(turned)), xp.log(amplitude))
 
-    def predict(self, intensities: Array, *, opaque_rows: slice | None = None) -> list[Array]:
+    def predict(self, intensities: Array, *, screen: Screen | None = None) -> list[Array]:
         """The intensities that the retrieved wave gives at the distances of measurement.
 
         They tell how well the planes agree: what stays the same from angle to angle is the illumination's, what is
@@ -158,24 +162,24 @@ class PhaseRetriever:
         Parameters
         ----------
         intensities : (distances, rows, columns) float32 array
-        opaque_rows : slice, optional
+        screen : Screen, optional
             As of `retrieve`.
 
         Returns
         -------
         list of (rows, columns) float32 array
         """
-        wave, _ = self._solve(intensities, opaque_rows)
+        wave, _ = self._solve(intensities, screen)
         rows, columns = self.extension.inside
         return [seen[rows, columns] for seen in predict_intensities(wave, self.grid, self.distances_m)]
 
-    def solve(self, intensities: Array, *, opaque_rows: slice | None = None) -> Array:
+    def solve(self, intensities: Array, *, screen: Screen | None = None) -> Array:
         """The wave behind the sample on the whole padded grid.
 
         Parameters
         ----------
         intensities : (distances, rows, columns) float32 array
-        opaque_rows : slice, optional
+        screen : Screen, optional
             As of `retrieve`.
 
         Returns
@@ -183,9 +187,9 @@ class PhaseRetriever:
         (padded rows, padded columns) complex64 array
             Its frame lies at `extension.inside`.
         """
-        return self._solve(intensities, opaque_rows)[0]
+        return self._solve(intensities, screen)[0]
 
-    def _solve(self, intensities: Array, opaque_rows: slice | None) -> tuple[Array, Array]:
+    def _solve(self, intensities: Array, screen: Screen | None) -> tuple[Array, Array]:
         if int(intensities.shape[0]) != len(self.distances_m):
             raise InputError(
                 f"there must be one frame for each distance, {len(self.distances_m)} (got {intensities.shape[0]}): "
@@ -194,9 +198,9 @@ class PhaseRetriever:
         xp = find_namespace(intensities)
         least = xp.asarray(_LEAST_INTENSITY, dtype=intensities.dtype)
         frames = xp.maximum(intensities, least)
-        guess, log_amplitude = self._filter.retrieve(self.extension.extend(_fill_rows(frames, opaque_rows)))
-        if opaque_rows is not None:
-            log_amplitude = _darken(log_amplitude, self.extension, opaque_rows, float(xp.min(frames[0])))
+        guess, log_amplitude = self._filter.retrieve(self.extension.extend(self._unshade(frames, screen)))
+        if screen is not None:
+            log_amplitude = log_amplitude + self._darken(screen, log_amplitude)
         wave = xp.exp(log_amplitude + 1j * guess)
         if self._planes is None:
             return wave, guess
@@ -212,27 +216,37 @@ class PhaseRetriever:
             wave = project_in_turn(wave, amplitudes, self._planes, cycles=count, weight=self._weight, **keywords)
         return wave, guess
 
+    def _unshade(self, frames: Array, screen: Screen | None) -> Array:
+        """Frames as they would be without the screen, its own rows filled with the mirror of what lies beside."""
+        if screen is None:
+            return frames
+        rows = self.extension.shape[0]
+        seen = self._shades.get(screen)
+        if seen is None:
+            seen = self._shades[screen] = shade(screen, rows, self.grid, self.distances_m)
+        frames = frames / move_like(np.maximum(seen, _DIM).astype(np.float32)[:, :, None], frames)
+        dark = screen.dark_rows(rows)
+        inner = round(screen.width_px) + _MIRROR_PX
+        place = np.arange(rows)
+        if screen.at_top:
+            first = min(dark.stop + inner, rows - 1)
+            source = np.where(place < first, 2 * first - place, place)
+        else:
+            last = max(dark.start - 1 - inner, 0)
+            source = np.where(place > last, 2 * last - place, place)
+        source = np.clip(source, 0, rows - 1)
+        return find_namespace(frames).take(frames, move_like(source, frames), axis=-2)
 
-def _fill_rows(frames: Array, opaque_rows: slice | None) -> Array:
-    """Frames with the mirror of what lies beside in place of opaque rows."""
-    if opaque_rows is None:
-        return frames
-    rows = int(frames.shape[-2])
-    first, stop, _ = opaque_rows.indices(rows)
-    place = np.arange(rows)
-    source = np.where(place < stop, 2 * stop - 1 - place, place) if first == 0 else place
-    source = np.where(place >= first, 2 * first - 1 - place, source) if stop == rows and first > 0 else source
-    return find_namespace(frames).take(frames, move_like(np.clip(source, 0, rows - 1), frames), axis=-2)
-
-
-def _darken(log_amplitude: Array, extension: Extension, opaque_rows: slice, least: float) -> Array:
-    """A first guess whose opaque rows let no light through."""
-    rows, _ = extension.inside
-    first, stop, _ = opaque_rows.indices(extension.shape[0])
-    # The dark goes on beyond the frame up to the middle of the gap, where the grid closes.
-    half = (extension.padded[0] - extension.shape[0]) // 2
-    dark = np.zeros((extension.padded[0], 1), np.float32)
-    low = rows.start + first - (half if first == 0 else 0)
-    high = rows.start + stop + (extension.padded[0] - rows.stop if stop == extension.shape[0] else 0)
-    dark[max(low, 0) : high] = 0.5 * math.log(max(least, _LEAST_INTENSITY))
-    return log_amplitude + move_like(dark, log_amplitude)
+    def _darken(self, screen: Screen, like: Array) -> Array:
+        """Logarithm of the screen's amplitude on the grid's rows; the dark goes on to the middle of the gap."""
+        rows, padded = self.extension.inside[0], self.extension.padded[0]
+        place = np.arange(padded) - rows.start
+        gap = padded - self.extension.shape[0]
+        # What lies beyond the frame's end belongs to the next period's beginning from the middle of the gap on.
+        far = place - padded
+        beyond = place >= self.extension.shape[0] + gap // 2
+        place = np.where(beyond, far, place)
+        below = place < -(gap - gap // 2)
+        place = np.where(below, place + padded, place)
+        amplitude = np.log(screen.amplitude(place.astype(np.float64))).astype(np.float32)
+        return move_like(amplitude[:, None].copy(), like)
