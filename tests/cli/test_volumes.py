@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -11,6 +12,9 @@ import time
 import numpy as np
 import pytest
 import tifffile
+
+from voltome.io import write_nxtomo
+from voltome.optics import Geometry, find_wavelength
 
 GREY = np.random.default_rng(5).integers(0, 60000, (7, 11, 13), dtype=np.uint16)
 
@@ -30,6 +34,48 @@ def test_info_tells_shape_type_and_range(run_voltome, stack):
     assert lines["dtype"] == "uint16"
     assert (lines["minimum"], lines["maximum"]) == (str(GREY.min()), str(GREY.max()))
     assert lines["voxel_size_m"] == "unknown"
+
+
+@pytest.fixture
+def radiographs(tmp_path):
+    geometry = Geometry(find_wavelength(29.6), 0.05, 0.6, 0.65e-6)
+    frames = np.random.default_rng(4).integers(100, 900, (24, 3, 4), dtype=np.uint16)
+    frames[1] += 1000
+    angles = np.radians([0, 0, 0, *(9.0 * np.arange(21))])
+    path = tmp_path / "scan.nx"
+    write_nxtomo(path, [frames], kinds=[2, 1, 3] + [0] * 21, angles_rad=angles, geometry=geometry)
+    return path
+
+
+def test_info_tells_frames_and_geometry_of_radiographs(run_voltome, radiographs):
+    result = run_voltome("info", radiographs, radiographs, "--distance", "0.05,0.6", "--distance", "inf,0.7")
+    lines = [line.strip() for line in result.stdout.splitlines()]
+    assert (result.returncode, result.stderr) == (0, "")
+    assert lines[0] == f"distance 1: {radiographs}::/entry0000"
+    assert lines.count("projections: 21") == 2
+    for line in ("energy_kev: 29.6", "magnification: 13", "pixel_m: 5e-08", "source_sample_m: inf", "effective_m: 0.7"):
+        assert line in lines
+
+
+def test_info_of_radiographs_as_json_takes_what_the_file_lacks(run_voltome, radiographs):
+    result = run_voltome("info", radiographs, "--json", "--energy-kev", 17, "--angles-deg", "0,100")
+    (distance,) = json.loads(result.stdout)["distances"]
+    assert distance["energy_kev"] == pytest.approx(17)
+    assert distance["angles_deg"] == pytest.approx([0, 100])
+    assert "less than half a turn" in json.loads(result.stdout)["warnings"][0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--energy-kev", "29600"], "it looks like eV, give 29.6"),
+        (["--distance", "0.05"], "--distance must be two numbers separated by a comma"),
+    ],
+)
+def test_info_says_what_is_wrong_with_radiographs_in_one_line(run_voltome, radiographs, options, message):
+    result = run_voltome("info", radiographs, *options)
+    assert (result.returncode, len(result.stderr.splitlines())) == (2, 1)
+    assert message in result.stderr
 
 
 def test_convert_keeps_every_voxel(run_voltome, stack, tmp_path):

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from voltome.fields import DeformationField, StrainField
+from voltome.frames import DARK, FLAT, PROJECTION, UNUSED
 from voltome.grid import regular_nodes
+from voltome.io import write_nxtomo
+from voltome.optics import Geometry, find_wavelength
 
 
 def _make_field(*, scattered: bool = False, shape=(60, 50, 41)) -> DeformationField:
@@ -69,3 +72,26 @@ def make_strain():
 @pytest.fixture
 def assert_same_field():
     return _assert_same_field
+
+
+class _Radiographs:
+    """Frames of one distance: 2 darks, 2 flats, 20 projections over half a turn, an alignment frame, 2 flats."""
+
+    def __init__(self, *, sample_detector_m: float = 0.6, seed: int = 3) -> None:
+        self.kinds = np.array([DARK] * 2 + [FLAT] * 2 + [PROJECTION] * 20 + [UNUSED] + [FLAT] * 2, dtype=np.uint8)
+        rng = np.random.default_rng(seed)
+        brightness = np.array([900, 4000, 100, 900])[self.kinds][:, None, None]
+        self.frames = (brightness + rng.integers(0, 50, (self.kinds.size, 5, 7))).astype(np.uint16)
+        self.angles_rad = np.zeros(self.kinds.size)
+        self.angles_rad[self.kinds == PROJECTION] = np.pi / 20 * np.arange(20)
+        self.geometry = Geometry(find_wavelength(29.6), 0.05, sample_detector_m, 0.65e-6)
+
+    def write(self, path, **changes):
+        values = {"kinds": self.kinds, "angles_rad": self.angles_rad, "geometry": self.geometry} | changes
+        write_nxtomo(path, [self.frames], **values)
+        return path
+
+
+@pytest.fixture
+def make_radiographs():
+    return _Radiographs

@@ -37,6 +37,10 @@ def simulate(
         int | None, typer.Option("--seed", metavar="N", help="All that is random follows from it.", show_default="1")
     ] = None,
     tiff: Annotated[bool, typer.Option("--tiff", help="Volumes also as TIFF, beside OME-Zarr.")] = False,
+    radiographs: Annotated[
+        bool,
+        typer.Option("--radiographs", help="Raw radiographs as well: NXtomo, and a study that begins with them."),
+    ] = False,
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
     show: Annotated[
@@ -52,7 +56,7 @@ def simulate(
     """Simulate an in-situ experiment on a silicon electrode: scans, cycler data, and the truth of all that happens.
 
     Writes volumes/, cycler.csv, study.yaml, twin.yaml, and truth/: phases, labels, displacement, particles, thickness
-    of each scan, strain, masses and volumes, events.
+    of each scan, strain, masses and volumes, events. With --radiographs also radiographs/ and study-radiographs.yaml.
     """
     from voltome.pipeline.twin_folder import format_settings, load_settings, schema_text
 
@@ -69,7 +73,13 @@ def simulate(
 
     with show_progress(quiet=quiet, compiles=["twin"]) as on_progress:
         summary = simulate_experiment(
-            settings, out, tiff=tiff, threads=threads, overwrite=overwrite, on_progress=on_progress
+            settings,
+            out,
+            tiff=tiff,
+            radiographs=radiographs,
+            threads=threads,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
     if not quiet:
         for line in simulation_lines(summary):

@@ -119,6 +119,9 @@ def simulation_lines(summary: Mapping[str, Any]) -> Iterator[str]:
     listed = ", ".join(names if len(names) <= 4 else (*names[:2], "...", names[-1]))
     size = f"{shape} voxels of {summary['voxel_size_m'] * 1e9:.4g} nm"
     yield f"simulated: {len(names)} scans ({listed}) of {size}, {summary['particles']} particles"
+    if filmed := summary.get("radiographs"):
+        frames = f"{filmed['angles']} angles of {' x '.join(map(str, filmed['shape']))} pixels"
+        yield f"radiographs: {len(filmed['distances'])} distances, {frames}"
     yield from _effort(summary)
 
 

@@ -19,13 +19,19 @@ _HOMES = {
     "write_field_zarr": "field_store",
     "FileHashes": "fingerprint",
     "describe_files": "fingerprint",
+    "FrameStack": "frame_stack",
+    "RadiographFiles": "holotomography",
+    "holds_radiographs": "holotomography",
+    "open_scan_files": "holotomography",
     "write_movie": "movie",
+    "write_nxtomo": "nxtomo_writer",
     "read_parquet": "parquet",
     "write_parquet": "parquet",
     "write_particle_tsv": "particle_table",
     "write_ro_crate": "ro_crate",
     "hold_lock": "run_lock",
     "lock_holder": "run_lock",
+    "inspect_scan": "scan_inspection",
     "ScratchVolume": "scratch",
     "open_scan": "series",
     "open_series": "series",
@@ -66,11 +72,15 @@ if TYPE_CHECKING:
     from voltome.io.disk import check_free_space, format_bytes
     from voltome.io.field_store import read_field_attributes, read_field_zarr, write_field_zarr
     from voltome.io.fingerprint import FileHashes, describe_files
+    from voltome.io.frame_stack import FrameStack
+    from voltome.io.holotomography import RadiographFiles, holds_radiographs, open_scan_files
     from voltome.io.movie import write_movie
+    from voltome.io.nxtomo_writer import write_nxtomo
     from voltome.io.parquet import read_parquet, write_parquet
     from voltome.io.particle_table import write_particle_tsv
     from voltome.io.ro_crate import write_ro_crate
     from voltome.io.run_lock import hold_lock, lock_holder
+    from voltome.io.scan_inspection import inspect_scan
     from voltome.io.scratch import ScratchVolume
     from voltome.io.series import (
         Series,
@@ -95,6 +105,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CyclerHistory",
     "FileHashes",
+    "FrameStack",
+    "RadiographFiles",
     "ScratchVolume",
     "Series",
     "Volume",
@@ -103,8 +115,11 @@ __all__ = [
     "format_bytes",
     "format_yaml",
     "hold_lock",
+    "holds_radiographs",
+    "inspect_scan",
     "lock_holder",
     "open_scan",
+    "open_scan_files",
     "open_series",
     "open_volume",
     "plain_json",
@@ -131,6 +146,7 @@ __all__ = [
     "write_field_zarr",
     "write_json",
     "write_movie",
+    "write_nxtomo",
     "write_parquet",
     "write_particle_tsv",
     "write_phi_tsv",

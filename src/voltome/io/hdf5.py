@@ -230,12 +230,9 @@ def write_hdf5(
     with staged_file(path, overwrite=overwrite) as part:
         # After a write that failed (a full disk) the HDF5 library crashes when the program ends. So it only lays out
         # the file, once the space is known to be there, and the voxels are written past it.
-        _require_space(part, math.prod(shape) * dtype.itemsize + _METADATA_BYTES)
-        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        require_space(part, math.prod(shape) * dtype.itemsize + _METADATA_BYTES)
         with h5py.File(part, "w", libver="v110") as file:
-            dataset = file.create_dataset(inner, shape=shape, dtype=dtype, dcpl=layout)
+            dataset = claim_dataset(file, inner, shape, dtype)
             if voxel_size_m is not None:
                 dataset.attrs["voxel_size_m"] = voxel_size_m
                 dataset.attrs["element_size_um"] = np.full(3, float(f"{voxel_size_m * 1e6:.12g}"))
@@ -245,8 +242,49 @@ def write_hdf5(
             write_slabs(raw, slabs)
 
 
-def _require_space(part: Path, size: int) -> None:
-    """Raise OSError unless a file of this size fits."""
+def claim_dataset(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> h5py.Dataset:
+    """Contiguous dataset whose place in the file is settled and not yet filled: its values are written past HDF5.
+
+    Parameters
+    ----------
+    group : h5py.Group
+    name : str
+        Path below the group.
+    shape : tuple of int
+    dtype : numpy.dtype
+
+    Returns
+    -------
+    h5py.Dataset
+        `id.get_offset()` tells where the values go.
+    """
+    import h5py
+
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    return group.create_dataset(name, shape=shape, dtype=dtype, dcpl=layout, track_times=False)
+
+
+def require_space(part: Path, size: int) -> None:
+    """Make a file of this size, so that a full disk shows before anything else is written.
+
+    Parameters
+    ----------
+    part : Path
+    size : int
+        Bytes.
+
+    Returns
+    -------
+    None
+        The file is there, and its space where the system can reserve it.
+
+    Raises
+    ------
+    OSError
+        If it does not fit.
+    """
     with open(part, "wb") as file:
         if hasattr(os, "posix_fallocate"):
             try:
