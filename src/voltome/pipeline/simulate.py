@@ -18,17 +18,23 @@ from voltome.grid import Block, Shape3, make_block, regular_nodes
 from voltome.pipeline.progress import OnProgress, count_jobs
 from voltome.pipeline.summary import peak_memory_bytes
 from voltome.pipeline.twin_folder import TWIN_FILE, write_twin
+from voltome.pipeline.twin_radiographs import (
+    describe_radiographs,
+    estimate_radiograph_bytes,
+    write_radiographs,
+)
+from voltome.pipeline.twin_study import find_node_spacing, write_study
 
 if TYPE_CHECKING:
     from voltome.twin.configuration import TwinSettings
     from voltome.twin.experiment import ElectrodeTwin
+    from voltome.twin.radiographs import RadiographPlan
 
-FOLDER_NAMES = (TWIN_FILE, "study.yaml", "cycler.csv", "volumes", "truth")
+FOLDER_NAMES = (
+    TWIN_FILE, "study.yaml", "study-radiographs.yaml", "cycler.csv", "volumes", "radiographs", "truth",
+)  # fmt: skip
 """What stands in the folder of a simulated experiment."""
 
-_NODE_SPACING_M = 1.75e-6  # the paper's finest
-_STUDY_SPACING_VOX = 6  # least, and the least half window of a study: about a particle where voxels are large
-_STUDY_WINDOW_VOX = 10
 _MEMORY_BYTES = 3 * 2**29  # of all blocks that are rendered at a time
 _BLOCK_BYTES = 2**29  # of one: the larger, the less is rendered twice; the smaller, the sooner Ctrl-C is heeded
 _LEAST_SIDE = 32
@@ -42,6 +48,7 @@ def simulate_experiment(
     out: str | Path,
     *,
     tiff: bool = False,
+    radiographs: bool = False,
     threads: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress | None = None,
@@ -55,7 +62,9 @@ def simulate_experiment(
     out : str or Path
         Folder to write: twin.yaml, study.yaml, cycler.csv, volumes and truth.
     tiff : bool
-        Volumes as TIFF instead of OME-Zarr.
+        Volumes as TIFF as well.
+    radiographs : bool
+        Raw radiographs as well, and a study that begins with them.
     threads : int, optional
         Default: one per core.
     overwrite : bool
@@ -66,29 +75,34 @@ def simulate_experiment(
     Returns
     -------
     dict
-        `steps`, `shape`, `voxel_size_m`, `particles`, `seconds` by stage, `peak_memory_bytes`.
+        `steps`, `shape`, `voxel_size_m`, `particles`, `radiographs` (per step: `distances`, `angles`, `shape`),
+        `seconds` by stage, `peak_memory_bytes`.
 
     Raises
     ------
     InputError
-        If the output exists, the electrode cannot be packed, or its silicon cannot react as it should.
+        If the output exists, the electrode cannot be packed, its silicon cannot react as it should, or voxels are too
+        large for radiographs.
     ResourceError
         If the disk is too small, which is found before any work, or the output cannot be written.
     """
     from voltome import io
     from voltome.dvc.workers import count_threads
+    from voltome.twin.radiographs import plan_radiographs
 
     count_threads(threads)
     clock = time.perf_counter()
+    plan = plan_radiographs(settings) if radiographs else None
     with io.staged_directory(out, overwrite=overwrite, replaces=FOLDER_NAMES) as folder:
-        io.check_free_space(out, estimate_bytes(settings, tiff=tiff))
+        io.check_free_space(out, estimate_bytes(settings, tiff=tiff) + (estimate_radiograph_bytes(plan) if plan else 0))
         twin = build_twin(settings, threads=threads, on_progress=on_progress)
-        particles = write_experiment(folder, twin, tiff=tiff, threads=threads, on_progress=on_progress)
+        particles = write_experiment(folder, twin, tiff=tiff, plan=plan, threads=threads, on_progress=on_progress)
     return {
         "steps": [step.name for step in settings.steps],
         "shape": list(settings.shape),
         "voxel_size_m": settings.voxel_size_m,
         "particles": particles,
+        "radiographs": None if plan is None else describe_radiographs(plan),
         "seconds": {"simulation": round(time.perf_counter() - clock, 3)},
         "peak_memory_bytes": peak_memory_bytes(),
     }
@@ -139,6 +153,7 @@ def write_experiment(
     twin: ElectrodeTwin,
     *,
     tiff: bool = False,
+    plan: RadiographPlan | None = None,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
 ) -> int:
@@ -150,6 +165,8 @@ def write_experiment(
         Staged: it becomes visible when all is written.
     twin : ElectrodeTwin
     tiff : bool
+    plan : RadiographPlan, optional
+        Write raw radiographs as well.
     threads : int, optional
     on_progress : callable, optional
 
@@ -164,10 +181,12 @@ def write_experiment(
         If a file cannot be written.
     """
     write_twin(folder, twin)
-    write_study(folder, twin.settings)
-    particles = write_truths(folder / "truth", twin, threads=threads, on_progress=on_progress)
+    write_study(folder, twin.settings, plan)
+    particles = write_truths(folder / "truth", twin, plan, threads=threads, on_progress=on_progress)
     for number in range(len(twin.settings.steps)):
         write_scan(folder, twin, number, tiff=tiff, threads=threads, on_progress=on_progress)
+        if plan is not None:
+            write_radiographs(folder, twin, plan, number, threads=threads, on_progress=on_progress)
     return particles
 
 
@@ -187,81 +206,27 @@ def estimate_bytes(settings: TwinSettings, *, tiff: bool = False) -> int:
     """
     voxels = math.prod(settings.shape)
     plain: dict[str, int] = {kind: voxels * np.dtype(dtype).itemsize for kind, dtype in _KINDS.items()}
-    nodes = voxels / _node_spacing(settings) ** 3
+    nodes = voxels / find_node_spacing(settings) ** 3
     step = sum(size * (tiff + _ZARR_SHARE[kind]) for kind, size in plain.items()) + nodes * _NODE_BYTES
     return math.ceil(step * len(settings.steps) + sum(plain.values()))
 
 
-def _node_spacing(settings: TwinSettings) -> int:
-    spacing = max(4, round(_NODE_SPACING_M / settings.voxel_size_m))
-    return min(spacing, min(settings.shape) // 2)
-
-
-def write_study(folder: Path, settings: TwinSettings) -> None:
-    """Write the experiment as a study (study.yaml) with its cycler file.
-
-    Parameters
-    ----------
-    folder : Path
-    settings : TwinSettings
-
-    Returns
-    -------
-    None
-        Both files stand when this returns.
-
-    Raises
-    ------
-    ResourceError
-        If they cannot be written.
-    """
-    from voltome import io
-    from voltome.twin.cycling import simulate_cell
-
-    history = simulate_cell(settings)
-    io.write_cycler_csv(
-        folder / "cycler.csv",
-        time_s=history.time_s,
-        voltage_v=history.voltage_v,
-        current_a=history.current_a,
-        charge_ah=history.charge_ah,
-        step_count=history.step_count,
-        step_type=history.step_type,
-    )
-    names = [step.name.replace("-", ".") for step in settings.steps]  # a study writes T0-T1 for a pair of scans
-    scans = []
-    for number, step in enumerate(settings.steps):
-        scan: dict[str, Any] = {"name": names[number], "volume": f"volumes/{step.name}.zarr"}
-        scan |= {"time_s": float(history.scan_start_s[number]), "soc": float(history.scan_soc[number])}
-        scans.append(scan | ({"repeats": names[number - 1]} if step.repeat else {}))
-    spacing = max(_STUDY_SPACING_VOX, min(_node_spacing(settings), min(settings.shape) // 8))
-    study = {
-        "voxel_size_m": settings.voxel_size_m,
-        "polarity": "silicon-darkest",
-        "scans": scans,
-        "electrode": {"collector_side": "low-z"},
-        "electrochemistry": {"cycler": "cycler.csv"},
-        "correlation": {"node_spacing_vox": spacing, "half_window_vox": max(_STUDY_WINDOW_VOX, spacing)},
-        "truth": ".",
-    }
-    comments = {
-        "polarity": "lower refractive decrement is brighter",
-        "scans": "time_s: start of the scan in the cycler file; soc: state of charge then",
-        "electrode": "low-z: the collector is at the top of the volume, where z = 0",
-        "correlation": "nodes as far apart as in the paper, 1.75 micrometres, where a window still holds enough voxels",
-        "truth": "this folder: results are compared with its truth",
-    }
-    heading = "A simulated experiment as a study; its truth lies in truth/."
-    io.write_yaml(folder / "study.yaml", study, comments=comments, heading=heading)
-
-
-def write_truths(folder: Path, twin: ElectrodeTwin, *, threads: int | None, on_progress: OnProgress | None) -> int:
+def write_truths(
+    folder: Path,
+    twin: ElectrodeTwin,
+    plan: RadiographPlan | None = None,
+    *,
+    threads: int | None,
+    on_progress: OnProgress | None,
+) -> int:
     """Write all that is true of an experiment and is no volume.
 
     Parameters
     ----------
     folder : Path
     twin : ElectrodeTwin
+    plan : RadiographPlan, optional
+        Of raw radiographs that are written as well.
     threads : int or None
     on_progress : callable or None
 
@@ -284,7 +249,7 @@ def write_truths(folder: Path, twin: ElectrodeTwin, *, threads: int | None, on_p
     settings = twin.settings
     tables: dict[str, list[dict[str, Any]]] = {}
     makers = {"ledger": balance_steps, "steps": truths.measure_steps, "events": truths.list_events}
-    nodes, grid_shape = regular_nodes(settings.shape, _node_spacing(settings))
+    nodes, grid_shape = regular_nodes(settings.shape, find_node_spacing(settings))
     count = count_jobs("truth", len(settings.steps), on_progress)
 
     def write(number: int) -> None:
@@ -315,6 +280,8 @@ def write_truths(folder: Path, twin: ElectrodeTwin, *, threads: int | None, on_p
         "steps": tables["steps"],
         "events": tables["events"],
     }
+    if plan is not None:
+        summary["radiographs"] = describe_radiographs(plan)
     io.write_json(folder / "summary.json", summary)
     return particles
 

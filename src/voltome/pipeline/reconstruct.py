@@ -1,0 +1,451 @@
+"""From the radiographs of a scan to a volume, by blocks: of angles up to the phases, of rows from there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.errors import InputError
+from voltome.pipeline.summary import peak_memory_bytes
+from voltome.pipeline.progress import OnProgress, count_jobs
+from voltome.pipeline.reconstruction_settings import ReconstructionSettings
+from voltome.pipeline.scan_blocks import (
+    Arrays,
+    check_distance,
+    find_mode,
+    find_scale,
+    measure_block,
+    refine_block,
+    retrieve_block,
+)
+from voltome.pipeline.scan_frames import Corrections, OpenScan, forget_scan, name_files, share_scan
+
+if TYPE_CHECKING:
+    from voltome.io import FrameStack, RadiographFiles
+
+Floats = NDArray[np.float64]
+
+RunBlocks = Callable[[str, Callable[..., Arrays], Sequence[tuple[Any, ...]]], list[dict[str, NDArray[Any]]]]
+"""Works blocks: a name for them, a function of a module, the arguments of each; gives their arrays in order."""
+
+_ANGLES_A_BLOCK = 16
+_REFINED_ANGLES = 24
+_REFINEMENTS = 2
+_SLAB_BYTES = 192 << 20
+_AXIS_ROWS = 16
+
+
+def reconstruct_scan(
+    files: RadiographFiles,
+    settings: ReconstructionSettings,
+    work: Path,
+    run_blocks: RunBlocks,
+) -> tuple[FrameStack, dict[str, Any]]:
+    """Reconstruct a scan into a folder.
+
+    Parameters
+    ----------
+    files : RadiographFiles
+    settings : ReconstructionSettings
+    work : Path
+        Folder for the phases of all angles, and for the volume. What blocks wrote there before is used again if
+        `run_blocks` knows it to be done.
+    run_blocks : callable
+        Works blocks anywhere.
+
+    Returns
+    -------
+    volume : FrameStack
+        (z, y, x) float32 in `work`.
+    summary : dict
+        What was found and used: `mode`, `quantity`, `voxel_size_m`, `shape`, `axis`, `shifts`, `corrupt_frames`,
+        `screen`, `divergence_px`, `warnings`.
+
+    Raises
+    ------
+    InputError
+        If the files are no scan, lack what the mode needs, or hold too much that is corrupt or saturated.
+    ResourceError
+        If they cannot be read, or the folder cannot be written.
+    """
+    from voltome import io
+
+    corrections, found = find_corrections(files, settings, run_blocks)
+    arrays = corrections.as_arrays()
+    scan = share_scan(files, settings, arrays["replacements"])
+    angles, (rows, columns) = len(scan.angles_rad), scan.frame_shape
+    integrals = io.FrameStack(work / "integrals.raw", (angles, rows, columns))
+    spans = [(i, min(i + _ANGLES_A_BLOCK, angles)) for i in range(0, angles, _ANGLES_A_BLOCK)]
+    run_blocks("phases", retrieve_block, [(files, settings, arrays, integrals, *span) for span in spans])
+    first, last = settings.rows or (0, rows)
+    if last > rows:
+        raise InputError(f"rows must end at {rows}, the detector's last row, or before (got {last}): lower it")
+    axis = _find_axis(integrals, scan, corrections, settings, run_blocks)
+    shape = settings.shape_vox or (columns, columns)
+    volume = io.FrameStack(work / "volume.raw", (last - first, *shape))
+    scale, pixel_m, quantity = find_scale(scan)
+    slab = max(2, int(_SLAB_BYTES / (8 * angles * columns)) // 2 * 2)
+    places = [(row, min(row + slab, last)) for row in range(first, last, slab)]
+    common = (settings, scan.angles_rad, axis["axis_px"], scale)
+    run_blocks("slices", reconstruct_block, [(integrals, volume, first, *span, *common) for span in places])
+    warnings = [axis["warning"], _warn_divergence(scan, axis["axis_px"], found)]
+    summary = found | {
+        "mode": find_mode(scan),
+        "quantity": quantity,
+        "voxel_size_m": pixel_m,
+        "shape": list(volume.shape),
+        "angles": angles,
+        "axis": axis,
+        "warnings": [*found["warnings"], *(line for line in warnings if line)],
+    }
+    del scan
+    forget_scan()
+    return volume, summary
+
+
+def find_corrections(
+    files: RadiographFiles, settings: ReconstructionSettings, run_blocks: RunBlocks
+) -> tuple[Corrections, dict[str, Any]]:
+    """Find corrupt frames, the shifts of the distances and an opaque edge.
+
+    Parameters
+    ----------
+    files : RadiographFiles
+    settings : ReconstructionSettings
+    run_blocks : callable
+
+    Returns
+    -------
+    Corrections
+    dict
+        What a report says of them.
+
+    Raises
+    ------
+    InputError
+        If the files are no scan, or hold too much that is corrupt or saturated.
+    """
+    from voltome import io
+
+    with files.open() as opened:
+        count, warnings = len(opened.distances), io.inspect_scan(opened)
+    checks = run_blocks("frames", check_distance, [(files, k) for k in range(count)])
+    table = np.concatenate([one["replacements"] for one in checks])
+    scan = share_scan(files, settings, table)
+    if find_mode(scan) == "absorption":
+        count = 1
+    angles = len(scan.angles_rad)
+    none = np.full(3, np.nan)
+    from voltome.pipeline.scan_frames import read_replacements
+
+    replacements = read_replacements(table, len(scan.scan.distances))
+    shifts = np.zeros((len(scan.scan.distances), angles, 2))
+    corrections = Corrections(replacements, shifts, none)
+    found: dict[str, Any] = {
+        "corrupt_frames": [sorted(one) for one in replacements],
+        "saturated": [float(one["saturated"]) for one in checks],
+        "dead_pixels": [float(one.defects.share) for one in scan.fields],
+        "shifts": [],
+        "screen": None,
+        "warnings": warnings,
+    }
+    if find_mode(scan) == "absorption":
+        return corrections, found
+    spans = [(i, min(i + _ANGLES_A_BLOCK, angles)) for i in range(0, angles, _ANGLES_A_BLOCK)]
+    measured = run_blocks("distances", measure_block, [(files, settings, table, *span) for span in spans])
+    profiles = np.sum([one["profiles"] for one in measured], axis=0) / angles
+    corrections = Corrections(replacements, _smooth(scan, measured), _find_edge(scan, profiles))
+    agreement = None
+    if settings.register_distances and count > 1:
+        corrections, agreement = _refine(files, settings, corrections, run_blocks, angles)
+    found["screen"] = None if np.isnan(corrections.screen).any() else [float(v) for v in corrections.screen]
+    found["shifts"] = _describe_shifts(scan, corrections, measured, agreement)
+    return corrections, found
+
+
+def _smooth(scan: OpenScan, measured: Sequence[Arrays]) -> Floats:
+    from voltome.radiographs import smooth_shifts
+
+    shifts = np.concatenate([one["shifts_px"] for one in measured], axis=1)
+    sd = np.concatenate([one["sd_px"] for one in measured], axis=1)
+    for k in range(1, len(shifts)):
+        if np.any(sd[k]):
+            shifts[k] = smooth_shifts(scan.angles_rad, shifts[k], sd[k])
+    return np.asarray(shifts)
+
+
+def _find_edge(scan: OpenScan, profiles: Floats) -> Floats:
+    from voltome.phase import PlaneGrid, find_screen
+
+    geometries = [one.geometry for one in scan.scan.distances if one.geometry is not None]
+    grid = PlaneGrid(scan.frame_shape, geometries[0].pixel_m, geometries[0].wavelength_m)
+    screen = find_screen(profiles, grid, [one.effective_m for one in geometries])
+    if screen is None:
+        return np.full(3, np.nan)
+    return np.array([screen.edge_row, screen.width_px, 1.0 if screen.at_top else -1.0])
+
+
+def _refine(
+    files: RadiographFiles,
+    settings: ReconstructionSettings,
+    corrections: Corrections,
+    run_blocks: RunBlocks,
+    angles: int,
+) -> tuple[Corrections, Floats]:
+    """Take out what all angles have in common when frames are compared with predictions: fringes bias a comparison."""
+    chosen = np.unique(np.linspace(0, angles - 1, min(_REFINED_ANGLES, angles)).astype(int))
+    agreement = np.zeros(len(corrections.shifts_px))
+    for number in range(_REFINEMENTS):
+        arrays = corrections.as_arrays()
+        blocks = [(files, settings, arrays, int(angle)) for angle in chosen]
+        seen = run_blocks(f"refine{number}", refine_block, blocks)
+        left = np.nanmedian([one["shifts_px"] for one in seen], axis=0)
+        shifts = corrections.shifts_px + np.nan_to_num(left)[:, None]
+        corrections = Corrections(corrections.replacements, shifts, corrections.screen)
+        agreement = np.nanmedian([one["correlation"] for one in seen], axis=0)
+    return corrections, agreement
+
+
+def _describe_shifts(
+    scan: OpenScan, corrections: Corrections, measured: Sequence[Arrays], agreement: Floats | None
+) -> list[dict[str, Any]]:
+    sd = np.concatenate([one["sd_px"] for one in measured], axis=1)
+    described = []
+    for k, (one, shifts) in enumerate(zip(scan.scan.distances, corrections.shifts_px, strict=True)):
+        finite = sd[k][np.isfinite(sd[k]).all(axis=1)]
+        described.append(
+            {
+                "name": one.name,
+                "mean_px": [float(v) for v in shifts.mean(axis=0)],
+                "scatter_px": [float(v) for v in shifts.std(axis=0)],
+                "sd_px": [float(v) for v in (np.median(finite, axis=0) if len(finite) else np.zeros(2))],
+                "correlation": None if agreement is None else float(agreement[k]),
+            }
+        )
+    return described
+
+
+def _find_axis(
+    integrals: FrameStack,
+    scan: OpenScan,
+    corrections: Corrections,
+    settings: ReconstructionSettings,
+    run_blocks: RunBlocks,
+) -> dict[str, Any]:
+    if settings.axis_px is not None:
+        if settings.axis_px > integrals.shape[2] - 1:
+            raise InputError(
+                f"axis_px must lie on the detector, 0 to {integrals.shape[2] - 1} (got {settings.axis_px}): lower it"
+            )
+        return {"axis_px": settings.axis_px, "given": True, "warning": ""}
+    lit = _find_lit_rows(integrals.shape[1], corrections)
+    (found,) = run_blocks("axis", find_axis_block, [(integrals, scan.angles_rad, lit[0], lit[1])])
+    estimates = {str(name): float(value) for name, value in zip(found["names"], found["values"], strict=True)}
+    return {
+        "axis_px": float(found["axis_px"]),
+        "sd_px": float(found["sd_px"]),
+        "agreement_px": float(found["agreement_px"]),
+        "estimates": estimates,
+        "given": False,
+        "warning": str(found["warning"]),
+    }
+
+
+def _find_lit_rows(rows: int, corrections: Corrections) -> tuple[int, int]:
+    if np.isnan(corrections.screen).any():
+        return 0, rows
+    edge, width, side = corrections.screen
+    margin = 3 * width + 2
+    return (min(int(edge + margin), rows - 1), rows) if side > 0 else (0, max(int(edge - margin), 1))
+
+
+def find_axis_block(integrals: FrameStack, angles_rad: Floats, first: int, last: int) -> Arrays:
+    """The rotation axis from some rows of all angles.
+
+    Parameters
+    ----------
+    integrals : FrameStack
+        (angles, rows, columns).
+    angles_rad : (n,) float64
+    first, last : int
+        Rows through which light comes.
+
+    Returns
+    -------
+    dict
+        `axis_px`, `sd_px`, `agreement_px`, `names` and `values` of the estimators, `warning`.
+    """
+    from voltome.reconstruction import find_axis
+
+    chosen = np.unique(np.linspace(first, last - 1, min(_AXIS_ROWS, last - first) + 2)[1:-1].astype(int))
+    whole = slice(0, integrals.shape[2])
+    rows = np.concatenate([integrals[slice(0, integrals.shape[0]), slice(r, r + 1), whole] for r in chosen], axis=1)
+    found = find_axis(rows, angles_rad, rows=len(chosen))
+    return {
+        "axis_px": np.array(found.axis_px),
+        "sd_px": np.array(found.sd_px),
+        "agreement_px": np.array(found.agreement_px),
+        "names": np.array(list(found.estimates)),
+        "values": np.array(list(found.estimates.values())),
+        "warning": np.array(found.warning),
+    }
+
+
+def reconstruct_block(
+    integrals: FrameStack,
+    volume: FrameStack,
+    offset: int,
+    start: int,
+    stop: int,
+    settings: ReconstructionSettings,
+    angles_rad: Floats,
+    axis_px: float,
+    scale: float,
+) -> Arrays:
+    """Slices of some rows.
+
+    Parameters
+    ----------
+    integrals : FrameStack
+        (angles, rows, columns).
+    volume : FrameStack
+        Takes the slices.
+    offset : int
+        Row of the volume's first slice.
+    start, stop : int
+        Rows.
+    settings : ReconstructionSettings
+    angles_rad : (n,) float64
+    axis_px : float
+    scale : float
+        Of values per pixel.
+
+    Returns
+    -------
+    dict
+        `mean` of each slice.
+    """
+    from voltome.reconstruction import FourierReconstructor, remove_rings_in_sinograms, remove_rings_in_slices
+
+    whole = slice(0, integrals.shape[2])
+    stack = integrals[slice(0, integrals.shape[0]), slice(start, stop), whole]
+    sinograms = np.ascontiguousarray(np.swapaxes(stack, 0, 1))
+    if settings.rings_sinogram is not None:
+        sinograms = remove_rings_in_sinograms(sinograms, method=settings.rings_sinogram)
+    reconstructor = FourierReconstructor(
+        angles_rad,
+        integrals.shape[2],
+        axis_px=axis_px,
+        shape_vox=settings.shape_vox,
+        padding=settings.padding,
+        filter_name=settings.filter,
+    )
+    slices = reconstructor.reconstruct(sinograms)
+    if settings.rings_slice is not None:
+        slices = remove_rings_in_slices(slices, method=settings.rings_slice)
+    slices *= np.float32(scale)
+    volume.write(slice(start - offset, stop - offset), slices)
+    return {"mean": slices.mean(axis=(1, 2), dtype=np.float64)}
+
+
+def _warn_divergence(scan: OpenScan, axis_px: float, found: dict[str, Any]) -> str:
+    """Say how far the cone beam departs from a parallel one at the edge of the field."""
+    from voltome.reconstruction import estimate_divergence
+
+    geometry = scan.scan.distances[0].geometry
+    found["divergence_px"] = None
+    if geometry is None:
+        return ""
+    rows, columns = scan.frame_shape
+    error = float(estimate_divergence(geometry, columns=columns, rows=rows, axis_px=axis_px))
+    found["divergence_px"] = error
+    if error < 0.5:
+        return ""
+    return (
+        f"the beam is a cone: taken as parallel, points at the edge of the field are displaced by up to {error:.1f} "
+        "pixels: trust the middle of the field"
+    )
+
+
+def reconstruct_to_file(
+    names: Sequence[str],
+    out: str | Path,
+    settings: ReconstructionSettings,
+    *,
+    threads: int | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Reconstruct a scan and write its volume.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Files of the scan, as `voltome.io.open_scan_files` takes them.
+    out : str or Path
+        Volume to write; its ending tells the format.
+    settings : ReconstructionSettings
+    threads : int, optional
+        Default: one per core.
+    overwrite : bool
+    on_progress : callable, optional
+        Called with stage, done, total.
+
+    Returns
+    -------
+    dict
+        As of `reconstruct_scan`, with `seconds` and `peak_memory_bytes`.
+
+    Raises
+    ------
+    InputError
+        If the files are no scan, lack what is needed, or hold too much that is corrupt; or the output exists.
+    ResourceError
+        If files cannot be read, or there is no room for the phases or the volume.
+    """
+    import tempfile
+
+    from voltome import dvc, io
+
+    clock = time.perf_counter()
+    out = Path(out)
+    files = name_files(names, settings)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.resolve().parent) as folder:
+        io.check_free_space(folder, _estimate_bytes(files, settings))
+        with dvc.thread_pool(threads) as pool:
+
+            def run_blocks(
+                stage: str, function: Callable[..., Arrays], arguments: Sequence[tuple[Any, ...]]
+            ) -> list[dict[str, NDArray[Any]]]:
+                count = count_jobs(stage, len(arguments), on_progress)
+
+                def work(given: tuple[Any, ...]) -> Arrays:
+                    done = function(*given)
+                    count()
+                    return done
+
+                return list(pool.map(work, arguments))
+
+            volume, summary = reconstruct_scan(files, settings, Path(folder), run_blocks)
+        io.write_volume(out, volume, voxel_size_m=summary["voxel_size_m"], overwrite=overwrite)
+    summary["seconds"] = round(time.perf_counter() - clock, 3)
+    summary["peak_memory_bytes"] = peak_memory_bytes()
+    return summary
+
+
+def _estimate_bytes(files: RadiographFiles, settings: ReconstructionSettings) -> int:
+    from voltome.frames import PROJECTION
+
+    with files.open() as scan:
+        rows, columns = scan.distances[0].frame_shape
+        angles = len(scan.distances[0].find(PROJECTION))
+    y, x = settings.shape_vox or (columns, columns)
+    first, last = settings.rows or (0, rows)
+    return 4 * (angles * rows * columns + 2 * (last - first) * y * x)

@@ -1,0 +1,390 @@
+"""The flat field: from grey values to transmission."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.errors import InputError
+from voltome.frames import DARK, FLAT, PROJECTION, DistanceScan
+from voltome.radiographs.defects import REACH_PX, Defects, find_defects, plan_repair, repair_pixels
+from voltome.radiographs.dynamic_flats import DynamicFlats, find_eigenflats
+
+Singles = NDArray[np.float32]
+Floats = NDArray[np.float64]
+
+MODES = ("interpolated", "dynamic")
+_UNLIT_SHARE = 1e-3
+_FEW_FLATS = 5
+
+
+class FlatField:
+    """Dark, flats and defects of one distance, and the transmission of its frames.
+
+    Transmission is (I - dark) / (current x flat). Flats taken together are one mean, without each pixel's largest
+    and smallest value where there are three or more; between groups flats go linearly with the frame's number. In
+    mode `dynamic` what of the illumination's structure has moved away from that is fitted to each frame
+    (`dynamic_flats`).
+
+    Parameters
+    ----------
+    scan : DistanceScan
+    dark : (rows, columns) float32
+    flats : (g, rows, columns) float32
+        Mean of each group less the dark, at the current's median.
+    places : (g,) float64
+        Mean frame number of each group, rising.
+    defects : Defects
+    gain : (n,) float64
+        Current of each frame over the median of the flats'; 1 where it is not known.
+    dynamic : DynamicFlats or None
+    expected : (g, k) float64
+        Mean coefficients of each group.
+    replacements : mapping
+        Corrupt frame -> ((frame, weight), ...) that stand in.
+    ratio : (rows, columns) float32 or None
+        A response fixed to the detector that flats do not show; transmissions are divided by it.
+    floor : float
+        Least transmission: noise behind metal must not be negative.
+    """
+
+    def __init__(
+        self,
+        scan: DistanceScan,
+        dark: Singles,
+        flats: Singles,
+        places: Floats,
+        *,
+        defects: Defects,
+        gain: Floats,
+        dynamic: DynamicFlats | None = None,
+        expected: Floats | None = None,
+        replacements: Mapping[int, tuple[tuple[int, float], ...]] | None = None,
+        ratio: Singles | None = None,
+        floor: float = 1e-4,
+    ) -> None:
+        self.scan = scan
+        self.dark = dark
+        self.flats = flats
+        self.places = places
+        self.defects = defects
+        self.gain = gain
+        self.dynamic = dynamic
+        self.expected = expected if expected is not None else np.zeros((len(places), 0))
+        self.replacements = dict(replacements or {})
+        self.ratio = ratio
+        self.floor = floor
+        light = flats.min(axis=0)
+        self.unlit = light <= _UNLIT_SHARE * np.median(light)
+        self._coefficients: dict[int, Floats] = {}
+
+    @classmethod
+    def fit(
+        cls,
+        scan: DistanceScan,
+        *,
+        mode: str = "interpolated",
+        dark: float | Singles | None = None,
+        defects: Defects | None = None,
+        skip: NDArray[np.int64] | None = None,
+        replacements: Mapping[int, tuple[tuple[int, float], ...]] | None = None,
+        ratio: Singles | None = None,
+        floor: float = 1e-4,
+    ) -> FlatField:
+        """Flat field of a scan: mean dark, flats by groups, defective pixels, eigenflats.
+
+        Frames are read one at a time, flats twice in mode `dynamic`.
+
+        Parameters
+        ----------
+        scan : DistanceScan
+        mode : {"interpolated", "dynamic"}
+        dark : float or (rows, columns) float32, optional
+            In place of dark frames.
+        defects : Defects, optional
+            By default those that `find_defects` finds.
+        skip : (m,) int64, optional
+            Numbers of flats and darks not to use.
+        replacements : mapping, optional
+            From `find_replacements`: corrupt frame -> ((frame, weight), ...).
+        ratio : (rows, columns) float32, optional
+            A response fixed to the detector that flats do not show; transmissions are divided by it.
+        floor : float
+            Least transmission.
+
+        Returns
+        -------
+        FlatField
+
+        Raises
+        ------
+        InputError
+            If flats or darks are missing, the current is not positive, an option is unknown, too many pixels are
+            defective, or there are too few flats for mode `dynamic`.
+        """
+        if mode not in MODES:
+            raise InputError(f"mode must be one of {', '.join(MODES)} (got {mode!r}): choose one")
+        if not 0 < floor < 1:
+            raise InputError(f"floor must be > 0 and < 1 (got {floor}): 1e-4 is usual")
+        _check_shape("ratio", ratio, scan)
+        groups = _find_groups(scan, skip)
+        gain = _find_gain(scan, groups)
+        level = _find_dark(scan, dark, skip)
+        if defects is not None and defects.shape != scan.frame_shape:
+            raise InputError(
+                f"defects must have the frame's shape {scan.frame_shape} (got {defects.shape}): mask whole frames"
+            )
+        means: list[Singles] = []
+        variance = np.zeros(scan.frame_shape, dtype=np.float32)
+        for group in groups:
+            mean, scatter = _average(_read_light(scan, group, level, gain))
+            means.append(mean)
+            variance += scatter * np.float32(group.size)
+        flats = np.stack(means)
+        sizes = np.array([group.size for group in groups], dtype=np.float64)
+        mean = np.average(flats, axis=0, weights=sizes).astype(np.float32)
+        if not np.median(mean) > 0:
+            raise InputError(
+                f"{scan.name}: flats must be brighter than darks (median difference {np.median(mean):.3g}): "
+                "check the image keys"
+            )
+        if defects is None:
+            scatter_known = sizes.max() >= _FEW_FLATS
+            defects = find_defects(level, mean, flat_sd=np.sqrt(variance) if scatter_known else None)
+        dynamic, expected = _find_dynamic(scan, groups, level, gain, mean) if mode == "dynamic" else (None, None)
+        return cls(
+            scan,
+            level,
+            flats,
+            np.array([group.mean() for group in groups]),
+            defects=defects,
+            gain=gain,
+            dynamic=dynamic,
+            expected=expected,
+            replacements=replacements,
+            ratio=ratio,
+            floor=floor,
+        )
+
+    def correct(self, numbers: NDArray[np.int64], *, rows: slice = slice(None), cols: slice = slice(None)) -> Singles:
+        """Transmission of frames, defects filled from their neighbours.
+
+        Parameters
+        ----------
+        numbers : (n,) int64
+            Of frames; corrupt ones are made of those that stand in.
+        rows, cols : slice
+            Part of the frame, step 1. The result does not depend on how a frame is cut.
+
+        Returns
+        -------
+        (n, rows, columns) float32
+            At least `floor`; 1 where the flat has no light (`unlit`).
+
+        Raises
+        ------
+        InputError
+            If a number is no frame's, or the part is empty.
+        """
+        window = _Window.cut(self.defects, rows, cols)
+        out = np.empty((len(numbers), *window.shape), dtype=np.float32)
+        for target, number in zip(out, numbers, strict=True):
+            if not 0 <= number < len(self.scan.kinds):
+                raise InputError(
+                    f"frame numbers must be >= 0 and < {len(self.scan.kinds)} (got {number}): take them from the scan"
+                )
+            parts = self.replacements.get(int(number), ((int(number), 1.0),))
+            target[:] = 0
+            for part, weight in parts:
+                target += np.float32(weight) * self._transmit(part, window)
+        return out
+
+    def _transmit(self, number: int, window: _Window) -> Singles:
+        """Transmission of one frame that is not corrupt."""
+        part = window.outer
+        light = np.asarray(self.scan.frames[number, part[0], part[1]]).astype(np.float32)
+        light -= self.dark[part]
+        low, share = self._find_group(number)
+        flat = self.flats[low][part]
+        if share:
+            flat = np.float32(1 - share) * flat
+            flat += np.float32(share) * self.flats[low + 1][part]
+        unlit = self.unlit[part]
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            light /= flat
+        factor = np.float32(1.0 / self.gain[number])
+        if self.dynamic is not None and len(self.dynamic.eigenflats):
+            step = (self.find_coefficients(number) - self._expect(number)).astype(np.float32)
+            light *= np.exp(np.tensordot(-step, self.dynamic.eigenflats[:, part[0], part[1]], 1)) * factor
+        elif factor != 1:
+            light *= factor
+        light[unlit] = 1.0
+        if self.ratio is not None:
+            light /= self.ratio[part]
+        repair_pixels(light, window.defects)
+        if not np.isfinite(light.sum()):
+            broken = ~np.isfinite(light)
+            repair_pixels(light, plan_repair(broken))
+        light = light[window.inner]
+        return np.maximum(light, np.float32(self.floor), out=light)
+
+    def find_coefficients(self, number: int) -> Floats:
+        """Coefficients of the eigenflats for a frame; found once from the whole frame, then kept.
+
+        Parameters
+        ----------
+        number : int
+
+        Returns
+        -------
+        (k,) float64
+            In units of the flats' own scatter; empty in mode `interpolated`.
+        """
+        if self.dynamic is None:
+            return np.zeros(0)
+        if number not in self._coefficients:
+            rows, cols = self.scan.frame_shape
+            light = np.asarray(self.scan.frames[number, slice(0, rows), slice(0, cols)]) - self.dark
+            self._coefficients[number] = self.dynamic.fit_frame(light, self._expect(number))
+        return self._coefficients[number]
+
+    def _find_group(self, number: int) -> tuple[int, float]:
+        """The group of flats before a frame and the share of the next one."""
+        low = int(np.clip(np.searchsorted(self.places, number, side="right") - 1, 0, max(0, len(self.places) - 2)))
+        if len(self.places) == 1:
+            return 0, 0.0
+        return low, float(np.clip((number - self.places[low]) / (self.places[low + 1] - self.places[low]), 0, 1))
+
+    def _expect(self, number: int) -> Floats:
+        low, share = self._find_group(number)
+        after = min(low + 1, len(self.expected) - 1)
+        out: Floats = (1 - share) * self.expected[low] + share * self.expected[after]
+        return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Window:
+    """A part of the frame, and the larger part that is read so that its defects find their neighbours."""
+
+    outer: tuple[slice, slice]
+    inner: tuple[slice, slice]
+    shape: tuple[int, int]
+    defects: Defects = field(repr=False)
+
+    @classmethod
+    def cut(cls, defects: Defects, rows: slice, cols: slice) -> _Window:
+        spans = [
+            _resolve(part, n, name) for part, n, name in zip((rows, cols), defects.shape, ("rows", "cols"), strict=True)
+        ]
+        halo = REACH_PX if defects.pixels.size else 0
+        wide = [(max(0, a - halo), min(n, b + halo)) for (a, b), n in zip(spans, defects.shape, strict=True)]
+        outer = slice(*wide[0]), slice(*wide[1])
+        inner = [slice(a - low, b - low) for (a, b), (low, _) in zip(spans, wide, strict=True)]
+        whole = all(high - low == n for (low, high), n in zip(wide, defects.shape, strict=True))
+        part = defects if whole else defects.crop(*outer)
+        return cls(outer, (inner[0], inner[1]), (spans[0][1] - spans[0][0], spans[1][1] - spans[1][0]), part)
+
+
+def _resolve(part: slice, count: int, name: str) -> tuple[int, int]:
+    start, stop, step = part.indices(count)
+    if step != 1 or stop <= start:
+        raise InputError(f"{name} must be a slice with step 1 that is not empty (got {part} of {count}): widen it")
+    return start, stop
+
+
+def _check_shape(name: str, image: Singles | None, scan: DistanceScan) -> None:
+    if image is not None and image.shape != scan.frame_shape:
+        raise InputError(
+            f"{name} must have the frame's shape {scan.frame_shape} (got {image.shape}): give whole frames"
+        )
+
+
+def _find_groups(scan: DistanceScan, skip: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
+    """Flats with no projection between them."""
+    flats = scan.find(FLAT)
+    if skip is not None:
+        flats = np.setdiff1d(flats, skip)
+    if not flats.size:
+        raise InputError(f"{scan.name}: a scan must have flats (got none): add them, or check the image keys")
+    before = np.searchsorted(scan.find(PROJECTION), flats)
+    cuts = np.flatnonzero(np.diff(before)) + 1
+    return list(np.split(flats, cuts))
+
+
+def _find_gain(scan: DistanceScan, groups: list[NDArray[np.int64]]) -> Floats:
+    if scan.current is None:
+        return np.ones(len(scan.kinds))
+    used = np.concatenate([scan.find(PROJECTION), *groups])
+    bad = used[~(np.isfinite(scan.current[used]) & (scan.current[used] > 0))]
+    if bad.size:
+        raise InputError(
+            f"{scan.name}: the beam current must be > 0 (got {scan.current[bad[0]]} at frame {bad[0]}, "
+            f"{bad.size} such frames): correct it, or leave the current out"
+        )
+    gain: Floats = scan.current / np.median(scan.current[np.concatenate(groups)])
+    return np.where(np.isin(np.arange(gain.size), used), gain, 1.0)
+
+
+def _find_dark(scan: DistanceScan, dark: float | Singles | None, skip: NDArray[np.int64] | None) -> Singles:
+    if isinstance(dark, np.ndarray):
+        _check_shape("dark", dark, scan)
+        return dark.astype(np.float32)
+    if dark is not None:
+        return np.full(scan.frame_shape, dark, dtype=np.float32)
+    numbers = scan.find(DARK)
+    if skip is not None:
+        numbers = np.setdiff1d(numbers, skip)
+    if not numbers.size:
+        raise InputError(f"{scan.name}: a scan must have darks (got none): add them, or give the dark level")
+    return _average(_read_frames(scan, numbers))[0]
+
+
+def _read_frames(scan: DistanceScan, numbers: NDArray[np.int64]) -> Iterator[Singles]:
+    rows, cols = (slice(0, n) for n in scan.frame_shape)
+    for number in numbers:
+        yield np.asarray(scan.frames[int(number), rows, cols]).astype(np.float32)
+
+
+def _read_light(scan: DistanceScan, numbers: NDArray[np.int64], dark: Singles, gain: Floats) -> Iterator[Singles]:
+    for number, frame in zip(numbers, _read_frames(scan, numbers), strict=True):
+        frame -= dark
+        yield frame / np.float32(gain[number])
+
+
+def _average(frames: Iterator[Singles]) -> tuple[Singles, Singles]:
+    """Mean and variance of each pixel, without its largest and smallest value where there are three or more.
+
+    The variance of what is left is smaller than that of all by a factor, the same for all pixels.
+    """
+    first = next(frames)
+    total, squares = np.zeros_like(first), np.zeros_like(first)
+    low, high = np.zeros_like(first), np.zeros_like(first)
+    count = 1
+    for frame in frames:
+        frame -= first  # small differences: nothing is lost in float32
+        total += frame
+        squares += frame * frame
+        np.minimum(low, frame, out=low)
+        np.maximum(high, frame, out=high)
+        count += 1
+    if count >= 3:
+        total -= low + high
+        squares -= low * low + high * high
+        count -= 2
+    total /= np.float32(count)
+    variance = np.maximum(squares / np.float32(count) - total * total, np.float32(0))
+    return first + total, variance
+
+
+def _find_dynamic(
+    scan: DistanceScan, groups: list[NDArray[np.int64]], dark: Singles, gain: Floats, mean: Singles
+) -> tuple[DynamicFlats, Floats]:
+    """Eigenflats, and the mean coefficients of each group."""
+    numbers = np.concatenate(groups)
+    dynamic = find_eigenflats(_read_light(scan, numbers, dark, gain), _read_light(scan, numbers, dark, gain), mean)
+    ends = np.cumsum([group.size for group in groups])[:-1]
+    expected = np.stack([part.mean(axis=0) for part in np.split(dynamic.coefficients, ends)])
+    return dynamic, expected
