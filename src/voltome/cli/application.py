@@ -15,6 +15,8 @@ from voltome.cli.doctor import doctor
 from voltome.cli.export import export
 from voltome.cli.new import new, schema
 from voltome.cli.noise import noise
+from voltome.cli.phase import phase, propagate
+from voltome.cli.reconstruct import reconstruct
 from voltome.cli.run import demo, run
 from voltome.cli.simulate import simulate
 from voltome.cli.status import status
@@ -47,7 +49,7 @@ def _voltome(
 _COMMANDS = (
     new, check, run, status, watch, export, schema,
     correlate, compose, noise, deform, residual, strain,
-    simulate, truth, convert, info, demo, doctor,
+    reconstruct, phase, propagate, simulate, truth, convert, info, demo, doctor,
 )  # fmt: skip
 for command in _COMMANDS:
     app.command()(command)

@@ -23,6 +23,7 @@ _HOMES = {
     "RadiographFiles": "holotomography",
     "holds_radiographs": "holotomography",
     "open_scan_files": "holotomography",
+    "read_image": "image",
     "write_movie": "movie",
     "write_nxtomo": "nxtomo_writer",
     "read_parquet": "parquet",
@@ -60,6 +61,9 @@ _HOMES = {
     "write_volume": "volumes",
     "write_volume_vti": "vti",
     "write_strain_vtu": "vtu",
+    "WaveField": "wave_field",
+    "read_wave_field": "wave_field",
+    "write_wave_field": "wave_field",
     "format_yaml": "yaml_file",
     "read_yaml": "yaml_file",
     "write_yaml": "yaml_file",
@@ -74,6 +78,7 @@ if TYPE_CHECKING:
     from voltome.io.fingerprint import FileHashes, describe_files
     from voltome.io.frame_stack import FrameStack
     from voltome.io.holotomography import RadiographFiles, holds_radiographs, open_scan_files
+    from voltome.io.image import read_image
     from voltome.io.movie import write_movie
     from voltome.io.nxtomo_writer import write_nxtomo
     from voltome.io.parquet import read_parquet, write_parquet
@@ -100,6 +105,7 @@ if TYPE_CHECKING:
     from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
     from voltome.io.vti import write_volume_vti
     from voltome.io.vtu import write_strain_vtu
+    from voltome.io.wave_field import WaveField, read_wave_field, write_wave_field
     from voltome.io.yaml_file import format_yaml, read_yaml, write_yaml
 
 __all__ = [
@@ -110,6 +116,7 @@ __all__ = [
     "ScratchVolume",
     "Series",
     "Volume",
+    "WaveField",
     "check_free_space",
     "describe_files",
     "format_bytes",
@@ -128,12 +135,14 @@ __all__ = [
     "read_cycler_csv",
     "read_field_attributes",
     "read_field_zarr",
+    "read_image",
     "read_json",
     "read_parquet",
     "read_phi_tsv",
     "read_positions_tsv",
     "read_table_tsv",
     "read_volume",
+    "read_wave_field",
     "read_yaml",
     "reduce_series_block",
     "series_blocks",
@@ -159,6 +168,7 @@ __all__ = [
     "write_text",
     "write_volume",
     "write_volume_vti",
+    "write_wave_field",
     "write_yaml",
 ]
 

@@ -99,12 +99,14 @@ def _paste(out: NDArray[Any], tile: NDArray[Any], top: int, left: int) -> None:
     out[y0:y1, x0:x1] = tile[y0 - top : y1 - top, x0 - left : x1 - left]
 
 
-def open_tiff(path: Path) -> BlockReader:
+def open_tiff(path: Path, *, flat: bool = False) -> BlockReader:
     """Reader of a TIFF file that holds one volume.
 
     Parameters
     ----------
     path : Path
+    flat : bool
+        A single image is taken as a volume of one slice.
 
     Returns
     -------
@@ -117,7 +119,7 @@ def open_tiff(path: Path) -> BlockReader:
     """
     with _opened(path) as tif:
         series = _only_series(tif, path)
-        slices, ny, nx = _series_shape(tif, series, path)
+        slices, ny, nx = _series_shape(tif, series, path, flat)
         shape = check_volume((slices, ny, nx), series.dtype, str(path))
         sizes = _voxel_sizes(tif)
         if series.dataoffset is not None:
@@ -233,7 +235,7 @@ def _only_series(tif: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     return series[0]
 
 
-def _series_shape(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> Shape3:
+def _series_shape(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, flat: bool) -> Shape3:
     """Slices, rows and columns of a series, whatever its axes are called."""
     axes, shape = series.get_axes(squeeze=False), series.get_shape(squeeze=False)
     key = series.keyframe
@@ -251,7 +253,7 @@ def _series_shape(tif: tifffile.TiffFile, series: tifffile.TiffPageSeries, path:
     slices = leading[0] if leading else 1
     if max(imagej.get("images", 1), math.prod(shaped[:-2])) > slices:
         raise cut_short(path)
-    if slices == 1 and "slices" not in imagej and len(shaped) < 3:
+    if slices == 1 and "slices" not in imagej and len(shaped) < 3 and not flat:
         check_volume(shape[-2:], series.dtype, str(path))  # a single image is two-dimensional unless the file objects
     return slices, shape[-2], shape[-1]
 

@@ -56,7 +56,9 @@ class Recipe:
         if self.mode not in MODES:
             raise InputError(f"mode must be one of {', '.join(MODES)} (got {self.mode!r}): name one of these")
         if self.mode == "paper" and (self.delta_beta is None or not 0 < self.delta_beta < math.inf):
-            raise InputError(f"mode paper needs a positive delta_beta (got {self.delta_beta}): give it, or mode quality")
+            raise InputError(
+                f"mode paper needs a positive delta_beta (got {self.delta_beta}): give it, or mode quality"
+            )
 
 
 @dataclass(frozen=True)
@@ -69,10 +71,13 @@ class Retrieved:
         Radians, unwrapped relative to the first guess; negative where X-rays meet matter.
     log_amplitude : (rows, columns) float32 array
         Half the logarithm of the transmission.
+    wave : (padded rows, padded columns) complex64 array
+        Both of them and what lies beyond the frame, which is at `PhaseRetriever.extension.inside`.
     """
 
     phase: Array
     log_amplitude: Array
+    wave: Array
 
 
 class PhaseRetriever:
@@ -148,10 +153,10 @@ class PhaseRetriever:
         wave, guess = self._solve(intensities, screen)
         xp = find_namespace(guess)
         rows, columns = self.extension.inside
-        wave, guess = wave[rows, columns], guess[rows, columns]
-        turned = wave * xp.exp(-1j * guess)
-        amplitude = xp.maximum(xp.abs(wave), xp.asarray(_LEAST_INTENSITY, dtype=guess.dtype))
-        return Retrieved(guess + xp.atan2(xp.imag(turned), xp.real(turned)), xp.log(amplitude))
+        inner, guess = wave[rows, columns], guess[rows, columns]
+        turned = inner * xp.exp(-1j * guess)
+        amplitude = xp.maximum(xp.abs(inner), xp.asarray(_LEAST_INTENSITY, dtype=guess.dtype))
+        return Retrieved(guess + xp.atan2(xp.imag(turned), xp.real(turned)), xp.log(amplitude), wave)
 
     def predict(self, intensities: Array, *, screen: Screen | None = None) -> list[Array]:
         """The intensities that the retrieved wave gives at the distances of measurement.
@@ -208,9 +213,7 @@ class PhaseRetriever:
         keywords = {} if self.recipe.relaxation is None else {"relaxation": self.recipe.relaxation}
         if self.recipe.mode == "paper":
             count = 20 if self.recipe.iterations is None else self.recipe.iterations
-            wave = project_together(
-                wave, amplitudes, self._planes, iterations=count, weight=self._weight, **keywords
-            )
+            wave = project_together(wave, amplitudes, self._planes, iterations=count, weight=self._weight, **keywords)
         else:
             count = 2 if self.recipe.iterations is None else self.recipe.iterations
             wave = project_in_turn(wave, amplitudes, self._planes, cycles=count, weight=self._weight, **keywords)

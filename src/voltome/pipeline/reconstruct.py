@@ -162,7 +162,7 @@ def find_corrections(
     corrections = Corrections(replacements, _smooth(scan, measured), _find_edge(scan, profiles))
     agreement = None
     if settings.register_distances and count > 1:
-        corrections, agreement = _refine(files, settings, corrections, run_blocks, angles)
+        corrections, agreement = _refine(files, settings, corrections, run_blocks, scan)
     found["screen"] = None if np.isnan(corrections.screen).any() else [float(v) for v in corrections.screen]
     found["shifts"] = _describe_shifts(scan, corrections, measured, agreement)
     return corrections, found
@@ -195,9 +195,10 @@ def _refine(
     settings: ReconstructionSettings,
     corrections: Corrections,
     run_blocks: RunBlocks,
-    angles: int,
+    scan: OpenScan,
 ) -> tuple[Corrections, Floats]:
     """Take out what all angles have in common when frames are compared with predictions: fringes bias a comparison."""
+    angles = len(scan.angles_rad)
     chosen = np.unique(np.linspace(0, angles - 1, min(_REFINED_ANGLES, angles)).astype(int))
     agreement = np.zeros(len(corrections.shifts_px))
     for number in range(_REFINEMENTS):
@@ -206,7 +207,8 @@ def _refine(
         seen = run_blocks(f"refine{number}", refine_block, blocks)
         left = np.nanmedian([one["shifts_px"] for one in seen], axis=0)
         shifts = corrections.shifts_px + np.nan_to_num(left)[:, None]
-        corrections = Corrections(corrections.replacements, shifts, corrections.screen)
+        edge = _find_edge(scan, np.mean([one["profiles"] for one in seen], axis=0))
+        corrections = Corrections(corrections.replacements, shifts, edge)
         agreement = np.nanmedian([one["correlation"] for one in seen], axis=0)
     return corrections, agreement
 

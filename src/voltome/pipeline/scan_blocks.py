@@ -21,6 +21,7 @@ Arrays = dict[str, NDArray[Any]]
 
 _LEAST_TRANSMISSION = 1e-4
 _SHIFT_BAND = (0.01, 0.25)
+_FRINGES = 3.0
 
 
 def find_mode(scan: OpenScan) -> str:
@@ -189,7 +190,8 @@ def refine_block(files: RadiographFiles, settings: ReconstructionSettings, corre
     Returns
     -------
     dict
-        `shifts_px`: (distances, 2); `correlation`: (distances,) of measured and predicted intensity.
+        `shifts_px`: (distances, 2); `correlation`: (distances,) of measured and predicted intensity; `profiles`:
+        (distances, rows) mean of each row.
     """
     from voltome.phase import as_numpy, move_like, open_device
     from voltome.radiographs import measure_shifts
@@ -200,9 +202,23 @@ def refine_block(files: RadiographFiles, settings: ReconstructionSettings, corre
     moved = move_like(frames, open_device(settings.device))
     seen = make_retriever(scan).predict(moved, screen=make_screen(found.screen))
     predicted = np.stack([as_numpy(one) for one in seen])
-    shifts, _ = measure_shifts(frames, predicted, band_px=_SHIFT_BAND)
+    weights = _weigh_rows(scan, found.screen)
+    shifts, _ = measure_shifts(frames, predicted, weights=weights, band_px=_SHIFT_BAND)
     agreement = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(frames, predicted, strict=True)]
-    return {"shifts_px": shifts - shifts[0], "correlation": np.array(agreement)}
+    profiles = frames.mean(axis=2, dtype=np.float64)
+    return {"shifts_px": shifts - shifts[0], "correlation": np.array(agreement), "profiles": profiles}
+
+
+def _weigh_rows(scan: OpenScan, screen: Floats) -> Singles:
+    """1 where rows show the sample; 0 in an opaque edge and where its own fringes, which stay where they are, rule."""
+    rows = scan.frame_shape[0]
+    weights = np.ones(rows, np.float32)
+    geometry = scan.scan.distances[0].geometry
+    if geometry is not None and np.isfinite(screen).all():
+        reach = _FRINGES * math.sqrt(geometry.wavelength_m * geometry.effective_m) / geometry.pixel_m
+        away = (np.arange(rows) - screen[0]) * screen[2]
+        weights[away < min(reach, rows / 4)] = 0
+    return weights
 
 
 def retrieve_block(

@@ -183,9 +183,9 @@ class OpenScan:
             return frame
         pixels = (1.0, 1.0) if first is None or own is None else (own.pixel_m, first.pixel_m)
         shift = (float(shift_px[0]), float(shift_px[1]))
-        return Resampler(
-            self.frame_shape, pixels[0], self.frame_shape, pixels[1], shift_px=shift, psf_px=psf
-        ).apply(frame)
+        return Resampler(self.frame_shape, pixels[0], self.frame_shape, pixels[1], shift_px=shift, psf_px=psf).apply(
+            frame
+        )
 
     def read_registered(self, angle: int, shifts_px: Floats) -> Singles:
         """One projection at all distances, on the pixels of the first and registered to it.

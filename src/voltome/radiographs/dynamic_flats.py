@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ _PERMUTATIONS = 6
 _PERMUTED_PIXELS = 2**14
 _LEAST_LIGHT = 0.02  # of the flat: what is darker is opaque and not fitted
 _PASSES = 2
+_NOISE_SDS = 8.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,10 +88,15 @@ class DynamicFlats:
             step = self._solve(values, _weigh(rest, seen))
         return expected + step
 
+    @cached_property
+    def _tiled(self) -> Singles:
+        """The basis as (tile, k, pixel)."""
+        return np.ascontiguousarray(_tile(self.basis).transpose(1, 0, 2))
+
     def _solve(self, values: Singles, weights: Singles) -> Floats:
         """Weighted least squares, shrunk by the error that tiles show (a sandwich: pixels are not independent)."""
         count = len(self.basis)
-        tiled = _tile(self.basis).transpose(1, 0, 2)  # tile, k, pixel
+        tiled = self._tiled
         weighted = tiled * _tile(weights[None])[0][:, None, :]
         normal = (weighted @ tiled.transpose(0, 2, 1)).astype(np.float64)
         right = (weighted @ _tile(values[None])[0][..., None])[..., 0].astype(np.float64)
@@ -164,7 +171,11 @@ def _deviate(flat: Singles, mean: Singles, lit: NDArray[np.bool_]) -> Singles:
     """Logarithm of a flat over the mean one, less its median: the intensity is no part of the structure."""
     floor = np.float32(1e-3) * np.maximum(mean, np.float32(1e-30))
     out = np.log(np.maximum(flat, floor) / np.maximum(mean, np.float32(1e-30)))
-    out -= np.median(out[lit][:: max(1, out.size // 2**16)])
+    some = out[lit][:: max(1, out.size // 2**16)]
+    middle = np.median(some)
+    out -= middle
+    reach = _NOISE_SDS * 1.4826 * np.median(np.abs(some - middle))  # a flash is no structure
+    np.clip(out, -reach, reach, out=out)
     out[~lit] = 0.0
     return out
 

@@ -345,7 +345,8 @@ def _find_dark(scan: DistanceScan, dark: float | Singles | None, skip: NDArray[n
 def _read_frames(scan: DistanceScan, numbers: NDArray[np.int64]) -> Iterator[Singles]:
     rows, cols = (slice(0, n) for n in scan.frame_shape)
     for number in numbers:
-        yield np.asarray(scan.frames[int(number), rows, cols]).astype(np.float32)
+        frame = np.asarray(scan.frames[int(number), rows, cols]).astype(np.float32)
+        yield np.nan_to_num(frame, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # no light: a defect
 
 
 def _read_light(scan: DistanceScan, numbers: NDArray[np.int64], dark: Singles, gain: Floats) -> Iterator[Singles]:

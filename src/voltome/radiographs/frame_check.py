@@ -134,7 +134,7 @@ def _describe_frame(frame: NDArray[np.generic], level: float, shape: tuple[int, 
 
 
 def _find_change(blocks: Floats) -> Floats:
-    """Third smallest relative rms difference to the six nearest frames."""
+    """Third smallest relative rms difference to the six nearest frames; the middle one of fewer at the ends."""
     count = len(blocks)
     scale = np.median(np.sqrt(np.mean(blocks**2, axis=1)))
     if count < 2 or not scale > 0:
@@ -146,7 +146,7 @@ def _find_change(blocks: Floats) -> Floats:
         distances[:-step, 2 * step - 1] = distance
     distances.sort(axis=1)
     available = np.isfinite(distances).sum(axis=1)
-    out: Floats = distances[np.arange(count), np.minimum(_NEAREST, available) - 1]
+    out: Floats = distances[np.arange(count), (available + 1) // 2 - 1]
     return out
 
 

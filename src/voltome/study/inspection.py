@@ -71,6 +71,11 @@ def inspect_scans(study: Study, findings: Findings, *, planned: bool = False) ->
     """
     found: dict[int, FoundScan] = {}
     for number, scan in enumerate(study.settings.scans):
+        if scan.radiographs:
+            seen = _open_radiographs(study, number, findings, planned=planned)
+            if seen is not None:
+                found[number] = seen
+            continue
         if planned and not Path(study.locate(scan.volume).partition("::")[0]).exists():
             continue
         volume = _open_file(study, ("scans", number, "volume"), scan.name, scan.volume, findings)
@@ -84,6 +89,8 @@ def inspect_scans(study: Study, findings: Findings, *, planned: bool = False) ->
                 findings.refuse(("scans", number, "mask"), f"{wanted}: crop or bin it likewise")
     _compare_shapes(study, found, findings)
     _compare_voxel_sizes(study, found, findings)
+    if study.settings.scans and study.settings.scans[0].radiographs:
+        return found
     _compare_grey(study, found, findings)
     _compare_names(study, findings)
     if 0 in found:
@@ -100,6 +107,27 @@ def _open_file(study: Study, place: Place, name: str, path: str, findings: Findi
     except VoltomeError as error:
         findings.refuse(place, f"cannot be used: {error}")
         return None
+
+
+def _open_radiographs(study: Study, number: int, findings: Findings, *, planned: bool) -> FoundScan | None:
+    """Open the radiographs of a scan and see what volume they give."""
+    from voltome.pipeline.scan_frames import name_files
+
+    scan, settings = study.settings.scans[number], study.settings.reconstruction
+    names = [study.locate(name) for name in scan.radiographs]
+    if planned and not all(Path(name.partition("::")[0]).exists() for name in names):
+        return None
+    try:
+        with name_files(names, settings).open() as opened:
+            first = opened.distances[0]
+            rows, columns = first.frame_shape
+            pixel = None if first.geometry is None else first.geometry.pixel_m
+    except VoltomeError as error:
+        findings.refuse(("scans", number, "radiographs"), f"cannot be used: {error}")
+        return None
+    low, high = settings.rows or (0, rows)
+    y, x = settings.shape_vox or (columns, columns)
+    return FoundScan(scan.name, (min(high, rows) - low, y, x), "float32", pixel)
 
 
 def _open_volume(study: Study, path: str) -> Volume:

@@ -140,11 +140,30 @@ def find_scan_problems(study: StudySettings) -> Iterator[SettingProblem]:
             wanted = "be left out at the first scan" if before is None else f"be the scan just before, {before}"
             rule = f"must {wanted} (got {scan.repeats}): put a repeat right behind its scan"
             yield _problem(("scans", number, "repeats"), rule)
+    yield from _find_source_problems(study)
     timed = [(number, scan) for number, scan in enumerate(scans) if scan.time_s is not None]
     for (_, earlier), (number, scan) in itertools.pairwise(timed):
         if earlier.time_s is not None and scan.time_s is not None and scan.time_s <= earlier.time_s:
             rule = f"must be > {earlier.time_s:g}, that of {earlier.name} (got {scan.time_s:g}): put the scans in order"
             yield _problem(("scans", number, "time_s"), rule)
+
+
+def _find_source_problems(study: StudySettings) -> Iterator[SettingProblem]:
+    """Scans need a volume or radiographs, all of them the same."""
+    scans = study.scans
+    for number, scan in enumerate(scans):
+        if not scan.volume and not scan.radiographs:
+            yield _problem(
+                ("scans", number, "volume"), f"must name a file (got none at {scan.name}): give volume or radiographs"
+            )
+        elif scan.volume and scan.radiographs:
+            rule = f"must not stand beside volume (got both at {scan.name}): give one of them"
+            yield _problem(("scans", number, "radiographs"), rule)
+        elif bool(scan.radiographs) != bool(scans[0].radiographs):
+            wanted = "radiographs" if scans[0].radiographs else "a volume"
+            yield _problem(("scans", number), f"must have {wanted} as {scans[0].name} has: give the same of all scans")
+    if scans and scans[0].radiographs and study.watch.incoming is not None:
+        yield _problem(("watch", "incoming"), "takes volumes, not radiographs: list the scans instead")
 
 
 def _problem(place: Place, rule: str) -> SettingProblem:

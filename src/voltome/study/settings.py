@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 from pydantic.types import JsonValue
 
+from voltome.pipeline.reconstruction_settings import ReconstructionSettings
 from voltome.settings import Settings
 from voltome.study.rules import (
     find_box_problems,
@@ -45,10 +46,18 @@ class Scan(Settings):
         json_schema_extra=REQUIRED,
     )
     volume: str = Field(
-        min_length=1,
+        default="",
         description="reconstructed volume: TIFF, folder of slices, file.h5::/path, .npy, .raw, OME-Zarr",
         examples=["volumes/T0.tif"],
         json_schema_extra=REQUIRED,
+    )
+    radiographs: tuple[str, ...] = Field(
+        default=(),
+        max_length=20,
+        description=(
+            "instead of a volume: files of radiographs, one for each distance (NXtomo, Data Exchange, folders of EDF)"
+        ),
+        json_schema_extra=COMMON,
     )
     time_s: float | None = Field(
         default=None, description="start of the scan in seconds, on the cycler's clock", json_schema_extra=COMMON
@@ -354,6 +363,7 @@ class StudySettings(Settings):
         json_schema_extra=REQUIRED,
     )
     volumes: VolumeSettings = Field(default=VolumeSettings(), json_schema_extra=COMMON)
+    reconstruction: ReconstructionSettings = Field(default=ReconstructionSettings(), json_schema_extra=COMMON)
     electrode: ElectrodeSettings = Field(default=ElectrodeSettings(), json_schema_extra=COMMON)
     electrochemistry: ElectrochemistrySettings = Field(default=ElectrochemistrySettings(), json_schema_extra=COMMON)
     correlation: CorrelationSettings = Field(default=CorrelationSettings(), json_schema_extra=COMMON)

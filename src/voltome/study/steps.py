@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from voltome.study import accuracy, aligning, composing, correlating, electrode, movie, region, storing, telling, truth
+from voltome.study import (
+    accuracy,
+    aligning,
+    composing,
+    correlating,
+    electrode,
+    movie,
+    reconstructing,
+    region,
+    storing,
+    telling,
+    truth,
+)
 from voltome.study.result import Step
 
 STEPS = (
+    Step("reconstruction", 1, reconstructing.plan_reconstruction, reconstructing.make_reconstruction),
     Step("grey", 1, storing.plan_grey, storing.make_grey),
     Step("series", 1, storing.plan_series, storing.make_series),
     Step("volumes", 1, storing.plan_volumes, storing.make_volume),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +11,9 @@ from numpy.typing import NDArray
 from voltome.grid import Block, Shape3, VolumeSource
 from voltome.study.job import Job
 from voltome.study.result import Result
-from voltome.study.source import SourceFile, describe_source
+from voltome.study.reconstructing import describe_scan, find_anchored_window
+from voltome.study.source import SourceFile
 from voltome.study.study_file import Study
-
-if TYPE_CHECKING:
-    pass
 
 VOLUMES = "volumes.zarr"
 GREY_TYPE = np.dtype(np.uint16)
@@ -39,8 +37,13 @@ def plan_grey(study: Study) -> Iterator[Result]:
     """
     volumes = study.settings.volumes
     given = volumes.grey_low is not None and volumes.grey_high is not None
-    parameters = {"low": volumes.grey_low, "high": volumes.grey_high}
-    yield Result("grey", "window", parameters, sources={} if given else {"volume": study.settings.scans[0].volume})
+    parameters: dict[str, Any] = {"low": volumes.grey_low, "high": volumes.grey_high}
+    first = study.settings.scans[0]
+    if first.radiographs and not given:
+        parameters |= {"polarity": study.settings.polarity}
+        yield Result("grey", "window", parameters, inputs=(f"reconstruction/{first.name}",))
+    else:
+        yield Result("grey", "window", parameters, sources={} if given else {"volume": first.volume})
 
 
 def make_grey(job: Job) -> None:
@@ -57,11 +60,15 @@ def make_grey(job: Job) -> None:
     """
     from voltome import io
 
-    source = describe_source(job.study, job.study.settings.scans[0].volume)
     volumes = job.study.settings.volumes
-    found = job.run("window", find_grey_window, source, volumes.grey_low, volumes.grey_high)
+    source = describe_scan(job.study, job.store, job.study.settings.scans[0])
+    if job.result.inputs:
+        window = job.run("anchors", find_anchored_window, source, job.study.settings.polarity)
+    else:
+        window = job.run("window", find_grey_window, source, volumes.grey_low, volumes.grey_high)
+    summary = {f"grey_{name}" if name in ("low", "high") else name: plain(value) for name, value in window.items()}
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
-        io.write_json(folder / "summary.json", {"grey_low": float(found["low"]), "grey_high": float(found["high"])})
+        io.write_json(folder / "summary.json", summary)
     job.publish("grey/window")
 
 
@@ -105,6 +112,11 @@ def _spread(volume: VolumeSource) -> tuple[float, float]:
     return float(low - wider), float(high + wider)
 
 
+def plain(value: NDArray[Any]) -> float | str:
+    """A number or a word from an array without axes, for JSON."""
+    return str(value) if value.dtype.kind == "U" else float(value)
+
+
 def plan_series(study: Study) -> Iterator[Result]:
     """The metadata of the store of all scans.
 
@@ -125,7 +137,11 @@ def plan_series(study: Study) -> Iterator[Result]:
         "shape": volumes.shape,
         "dtype": volumes.dtype,
     }
-    yield Result("series", "volumes", parameters, sources={"volume": settings.scans[0].volume})
+    first = settings.scans[0]
+    if first.radiographs:
+        yield Result("series", "volumes", parameters, inputs=(f"reconstruction/{first.name}",))
+    else:
+        yield Result("series", "volumes", parameters, sources={"volume": first.volume})
 
 
 def make_series(job: Job) -> None:
@@ -150,7 +166,7 @@ def _prepare(job: Job) -> Shape3:
     from voltome import io
 
     settings = job.study.settings
-    with describe_source(job.study, settings.scans[0].volume).open() as volume:
+    with describe_scan(job.study, job.store, settings.scans[0]).open() as volume:
         z, y, x = volume.shape
     io.prepare_series(
         job.store / VOLUMES,
@@ -187,9 +203,9 @@ def plan_volumes(study: Study) -> Iterator[Result]:
             "volumes",
             scan.name,
             parameters,
-            inputs=("grey/window",),
+            inputs=("grey/window", *((f"reconstruction/{scan.name}",) if scan.radiographs else ())),
             after=("series/volumes",),
-            sources={"volume": scan.volume},
+            sources={} if scan.radiographs else {"volume": scan.volume},
         )
 
 
@@ -208,7 +224,8 @@ def make_volume(job: Job) -> None:
     from voltome import io
 
     t, series = int(job.result.parameters["t"]), str(job.store / VOLUMES)
-    source = describe_source(job.study, job.result.sources["volume"])
+    scan = next(one for one in job.study.settings.scans if one.name == job.result.subject)
+    source = describe_scan(job.study, job.store, scan)
     window = io.read_json(job.store / "grey/window/summary.json")
     blocks = io.series_blocks(io.open_series(series).shape)
     scratch = str(job.work)

@@ -94,6 +94,8 @@ def watch_study(
         raise InputError(f"stop_after must be >= 1 scan (got {stop_after}): leave it out to wait for all")
     if idle_s is not None and not idle_s > 0:
         raise InputError(f"idle must be > 0 seconds (got {idle_s:g}): leave it out to wait for ever")
+    if any(scan.radiographs for scan in study.settings.scans):
+        raise InputError("watch waits for reconstructed volumes (the scans have radiographs): use voltome run instead")
     store = Path(out)
     runner.check_store(store)
     with io.hold_lock(store / RUN_FOLDER / WATCH_LOCK):

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
     from voltome.twin.pairs import SpecklePair, make_speckle_pair
     from voltome.twin.particles import ParticlePair, make_particle_pair
     from voltome.twin.phases import PHASES
+    from voltome.twin.projection import Projector
+    from voltome.twin.radiographs import RadiographMaker, RadiographPlan, plan_radiographs
+    from voltome.twin.refraction import refract_planes
     from voltome.twin.render import render_block
     from voltome.twin.setting_mapping import dump_settings, make_schema, parse_settings
     from voltome.twin.texture import SpeckleTexture
     from voltome.twin.truths import find_particles, list_events, map_thickness, measure_steps
     from voltome.twin.virtual import deform_image
+    from voltome.twin.wave import make_exit_wave, propagate_wave
     from voltome.twin.windows import best_affine, true_field
 
 _HOMES = {
@@ -40,6 +44,9 @@ _HOMES = {
     "ElectrodeTwin": "experiment",
     "PHASES": "phases",
     "ParticlePair": "particles",
+    "Projector": "projection",
+    "RadiographMaker": "radiographs",
+    "RadiographPlan": "radiographs",
     "SpecklePair": "pairs",
     "SpeckleTexture": "texture",
     "TwinSettings": "configuration",
@@ -51,6 +58,7 @@ _HOMES = {
     "list_events": "truths",
     "make_affine_motion": "motion",
     "make_band_motion": "motion",
+    "make_exit_wave": "wave",
     "make_jump_motion": "motion",
     "make_particle_pair": "particles",
     "make_rigid_motion": "motion",
@@ -62,6 +70,9 @@ _HOMES = {
     "map_thickness": "truths",
     "measure_steps": "truths",
     "parse_settings": "setting_mapping",
+    "plan_radiographs": "radiographs",
+    "propagate_wave": "wave",
+    "refract_planes": "refraction",
     "render_block": "render",
     "simulate_cell": "cycling",
     "split_charge": "cycling",
@@ -73,6 +84,9 @@ __all__ = [
     "AnalyticMotion",
     "ElectrodeTwin",
     "ParticlePair",
+    "Projector",
+    "RadiographMaker",
+    "RadiographPlan",
     "SpecklePair",
     "SpeckleTexture",
     "TwinSettings",
@@ -84,6 +98,7 @@ __all__ = [
     "list_events",
     "make_affine_motion",
     "make_band_motion",
+    "make_exit_wave",
     "make_jump_motion",
     "make_particle_pair",
     "make_rigid_motion",
@@ -95,6 +110,9 @@ __all__ = [
     "map_thickness",
     "measure_steps",
     "parse_settings",
+    "plan_radiographs",
+    "propagate_wave",
+    "refract_planes",
     "render_block",
     "simulate_cell",
     "split_charge",

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from voltome.errors import InputError
 from voltome.settings import Settings
+from voltome.twin.radiograph_settings import RadiographSettings
 from voltome.twin.setting_groups import (
     CellSettings,
     ElectrodeSettings,
@@ -25,6 +26,7 @@ __all__ = [
     "ElectrodeSettings",
     "KinematicsSettings",
     "LithiationSettings",
+    "RadiographSettings",
     "ScanSettings",
     "SizeName",
     "StepSettings",
@@ -95,7 +97,7 @@ class TwinSettings(Settings):
         Everything random follows from it.
     collector_m : float
         Thickness of the collector in the field.
-    electrode, lithiation, kinematics, cell, scan : groups of settings
+    electrode, lithiation, kinematics, cell, scan, radiographs : groups of settings
     steps : tuple of StepSettings
         The scans in their order, the pristine electrode first.
     """
@@ -109,6 +111,7 @@ class TwinSettings(Settings):
     kinematics: KinematicsSettings = KinematicsSettings()
     cell: CellSettings = CellSettings()
     scan: ScanSettings = ScanSettings()
+    radiographs: RadiographSettings = RadiographSettings()
     steps: tuple[StepSettings, ...] = Field(
         default_factory=_paper_steps, min_length=1, max_length=200, description="the scans, pristine electrode first"
     )
