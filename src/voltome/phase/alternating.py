@@ -163,7 +163,7 @@ def project_together(
     share = _share(relaxation, weight)
     spectrum = fft.fft2(wave)
     for _ in range(iterations):
-        total = None
+        total: Array = None
         for amplitude, there, back in zip(amplitudes, planes.to_plane, planes.back, strict=True):
             field = fft.ifft2(there.apply(spectrum + 0), overwrite_x=True)
             corrected = back.apply(fft.fft2(_project(field, amplitude, share), overwrite_x=True))

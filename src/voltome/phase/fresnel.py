@@ -45,7 +45,8 @@ class PlaneGrid:
     def frequencies(self) -> tuple[Floats, Floats]:
         """Frequencies along rows (all of them) and along columns (the non-negative ones), cycles a metre."""
         rows, columns = self.shape
-        return np.fft.fftfreq(rows, self.pixel_m), np.fft.rfftfreq(columns, self.pixel_m)
+        along_rows, along_columns = np.fft.fftfreq(rows, self.pixel_m), np.fft.rfftfreq(columns, self.pixel_m)
+        return along_rows.astype(np.float64), along_columns.astype(np.float64)
 
     def find_chi(self, distance_m: float) -> Floats:
         """chi = pi lambda z f^2 on the half plane that `rfft2` gives.

@@ -1,7 +1,8 @@
 """Phase in one step: multi-distance contrast transfer functions and multi-distance Paganin.
 
 Both are linear filters in Fourier space. phi is negative for matter that X-rays see (phi = -k int delta), chi = pi
-lambda z f^2, and the logarithm of the amplitude is phi / (delta/beta): I - 1 = 2 (sin chi + cos chi / (delta/beta)) phi.
+lambda z f^2, and the logarithm of the amplitude is phi / (delta/beta):
+I - 1 = 2 (sin chi + cos chi / (delta/beta)) phi.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """A straight opaque edge, such as a metal foil seen along its plane, and what it does to the light beside it.
 
-Behind an edge a Fresnel pattern of a fifth of the intensity stands over many pixels. Taken for weak contrast of the sample it would bend the phase of
-the whole frame; so it is worked out, divided away for the first guess, and given back to the wave.
+Behind an edge a Fresnel pattern of a fifth of the intensity stands over many pixels. Taken for weak contrast of the
+sample it would bend the phase of the whole frame; so it is worked out, divided away for the first guess, and given back
+to the wave.
 """
 
 from __future__ import annotations

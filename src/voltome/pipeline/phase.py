@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from voltome import __version__
 from voltome.errors import InputError
+from voltome.pipeline.plane_frames import load_frames
 from voltome.pipeline.plane_registration import (
     PlaneShifts,
     correlate_middles,
@@ -21,7 +22,6 @@ from voltome.pipeline.plane_registration import (
     move_frame,
     register_planes,
 )
-from voltome.pipeline.plane_frames import load_frames
 from voltome.pipeline.plane_settings import PlaneScan, load_planes
 from voltome.pipeline.progress import OnProgress, count_jobs
 
@@ -33,7 +33,7 @@ Singles = NDArray[np.float32]
 
 _CYCLES = 80
 """Of `quality`. On real planes of visible light what they predict goes on improving up to there."""
-_REGISTRATION_CYCLES = 5
+_REGISTRATION_CYCLES = 3
 _POOR = 0.5
 
 
@@ -176,7 +176,8 @@ def predict_image(field: WaveField, distance_m: float, *, walk: bool = True) -> 
     shift = np.zeros(2)
     if walk:
         shift = find_place(distance_m, field.distances_m, field.shifts_px, field.tilt_rad / field.pixel_m)
-    return np.ascontiguousarray(move_frame(seen, -shift)[field.inside]), shift
+    # Between pixels the resampling may overshoot; there is no negative light.
+    return np.maximum(move_frame(seen, -shift)[field.inside], np.float32(0)), shift
 
 
 class _Solver:

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.errors import InputError
-from voltome.pipeline.summary import peak_memory_bytes
 from voltome.pipeline.progress import OnProgress, count_jobs
 from voltome.pipeline.reconstruction_settings import ReconstructionSettings
+from voltome.pipeline.scan_axis import find_axis_block, level_projections
 from voltome.pipeline.scan_blocks import (
     Arrays,
     check_distance,
@@ -23,7 +23,9 @@ from voltome.pipeline.scan_blocks import (
     refine_block,
     retrieve_block,
 )
-from voltome.pipeline.scan_frames import Corrections, OpenScan, forget_scan, name_files, share_scan
+from voltome.pipeline.scan_frames import Corrections, OpenScan, forget_scan, name_files, read_replacements, share_scan
+from voltome.pipeline.scan_slices import reconstruct_block
+from voltome.pipeline.summary import peak_memory_bytes
 
 if TYPE_CHECKING:
     from voltome.io import FrameStack, RadiographFiles
@@ -37,7 +39,6 @@ _ANGLES_A_BLOCK = 16
 _REFINED_ANGLES = 24
 _REFINEMENTS = 2
 _SLAB_BYTES = 192 << 20
-_AXIS_ROWS = 16
 
 
 def reconstruct_scan(
@@ -81,17 +82,19 @@ def reconstruct_scan(
     angles, (rows, columns) = len(scan.angles_rad), scan.frame_shape
     integrals = io.FrameStack(work / "integrals.raw", (angles, rows, columns))
     spans = [(i, min(i + _ANGLES_A_BLOCK, angles)) for i in range(0, angles, _ANGLES_A_BLOCK)]
-    run_blocks("phases", retrieve_block, [(files, settings, arrays, integrals, *span) for span in spans])
+    done = run_blocks("phases", retrieve_block, [(files, settings, arrays, integrals, *span) for span in spans])
+    lit = _find_lit_rows(rows, corrections)
+    levels = level_projections(np.concatenate([one["levels"] for one in done]), lit)
     first, last = settings.rows or (0, rows)
     if last > rows:
         raise InputError(f"rows must end at {rows}, the detector's last row, or before (got {last}): lower it")
-    axis = _find_axis(integrals, scan, corrections, settings, run_blocks)
+    axis = _find_axis(integrals, scan, lit, settings, run_blocks)
     shape = settings.shape_vox or (columns, columns)
     volume = io.FrameStack(work / "volume.raw", (last - first, *shape))
     scale, pixel_m, quantity = find_scale(scan)
     slab = max(2, int(_SLAB_BYTES / (8 * angles * columns)) // 2 * 2)
     places = [(row, min(row + slab, last)) for row in range(first, last, slab)]
-    common = (settings, scan.angles_rad, axis["axis_px"], scale)
+    common = (levels, settings, scan.angles_rad, axis["axis_px"], scale)
     run_blocks("slices", reconstruct_block, [(integrals, volume, first, *span, *common) for span in places])
     warnings = [axis["warning"], _warn_divergence(scan, axis["axis_px"], found)]
     summary = found | {
@@ -141,8 +144,6 @@ def find_corrections(
         count = 1
     angles = len(scan.angles_rad)
     none = np.full(3, np.nan)
-    from voltome.pipeline.scan_frames import read_replacements
-
     replacements = read_replacements(table, len(scan.scan.distances))
     shifts = np.zeros((len(scan.scan.distances), angles, 2))
     corrections = Corrections(replacements, shifts, none)
@@ -235,7 +236,7 @@ def _describe_shifts(
 def _find_axis(
     integrals: FrameStack,
     scan: OpenScan,
-    corrections: Corrections,
+    lit: tuple[int, int],
     settings: ReconstructionSettings,
     run_blocks: RunBlocks,
 ) -> dict[str, Any]:
@@ -245,8 +246,7 @@ def _find_axis(
                 f"axis_px must lie on the detector, 0 to {integrals.shape[2] - 1} (got {settings.axis_px}): lower it"
             )
         return {"axis_px": settings.axis_px, "given": True, "warning": ""}
-    lit = _find_lit_rows(integrals.shape[1], corrections)
-    (found,) = run_blocks("axis", find_axis_block, [(integrals, scan.angles_rad, lit[0], lit[1])])
+    (found,) = run_blocks("axis", find_axis_block, [(integrals, scan.angles_rad, *lit)])
     estimates = {str(name): float(value) for name, value in zip(found["names"], found["values"], strict=True)}
     return {
         "axis_px": float(found["axis_px"]),
@@ -264,95 +264,6 @@ def _find_lit_rows(rows: int, corrections: Corrections) -> tuple[int, int]:
     edge, width, side = corrections.screen
     margin = 3 * width + 2
     return (min(int(edge + margin), rows - 1), rows) if side > 0 else (0, max(int(edge - margin), 1))
-
-
-def find_axis_block(integrals: FrameStack, angles_rad: Floats, first: int, last: int) -> Arrays:
-    """The rotation axis from some rows of all angles.
-
-    Parameters
-    ----------
-    integrals : FrameStack
-        (angles, rows, columns).
-    angles_rad : (n,) float64
-    first, last : int
-        Rows through which light comes.
-
-    Returns
-    -------
-    dict
-        `axis_px`, `sd_px`, `agreement_px`, `names` and `values` of the estimators, `warning`.
-    """
-    from voltome.reconstruction import find_axis
-
-    chosen = np.unique(np.linspace(first, last - 1, min(_AXIS_ROWS, last - first) + 2)[1:-1].astype(int))
-    whole = slice(0, integrals.shape[2])
-    rows = np.concatenate([integrals[slice(0, integrals.shape[0]), slice(r, r + 1), whole] for r in chosen], axis=1)
-    found = find_axis(rows, angles_rad, rows=len(chosen))
-    return {
-        "axis_px": np.array(found.axis_px),
-        "sd_px": np.array(found.sd_px),
-        "agreement_px": np.array(found.agreement_px),
-        "names": np.array(list(found.estimates)),
-        "values": np.array(list(found.estimates.values())),
-        "warning": np.array(found.warning),
-    }
-
-
-def reconstruct_block(
-    integrals: FrameStack,
-    volume: FrameStack,
-    offset: int,
-    start: int,
-    stop: int,
-    settings: ReconstructionSettings,
-    angles_rad: Floats,
-    axis_px: float,
-    scale: float,
-) -> Arrays:
-    """Slices of some rows.
-
-    Parameters
-    ----------
-    integrals : FrameStack
-        (angles, rows, columns).
-    volume : FrameStack
-        Takes the slices.
-    offset : int
-        Row of the volume's first slice.
-    start, stop : int
-        Rows.
-    settings : ReconstructionSettings
-    angles_rad : (n,) float64
-    axis_px : float
-    scale : float
-        Of values per pixel.
-
-    Returns
-    -------
-    dict
-        `mean` of each slice.
-    """
-    from voltome.reconstruction import FourierReconstructor, remove_rings_in_sinograms, remove_rings_in_slices
-
-    whole = slice(0, integrals.shape[2])
-    stack = integrals[slice(0, integrals.shape[0]), slice(start, stop), whole]
-    sinograms = np.ascontiguousarray(np.swapaxes(stack, 0, 1))
-    if settings.rings_sinogram is not None:
-        sinograms = remove_rings_in_sinograms(sinograms, method=settings.rings_sinogram)
-    reconstructor = FourierReconstructor(
-        angles_rad,
-        integrals.shape[2],
-        axis_px=axis_px,
-        shape_vox=settings.shape_vox,
-        padding=settings.padding,
-        filter_name=settings.filter,
-    )
-    slices = reconstructor.reconstruct(sinograms)
-    if settings.rings_slice is not None:
-        slices = remove_rings_in_slices(slices, method=settings.rings_slice)
-    slices *= np.float32(scale)
-    volume.write(slice(start - offset, stop - offset), slices)
-    return {"mean": slices.mean(axis=(1, 2), dtype=np.float64)}
 
 
 def _warn_divergence(scan: OpenScan, axis_px: float, found: dict[str, Any]) -> str:

@@ -48,8 +48,8 @@ def find_mode(scan: OpenScan) -> str:
     mode = scan.settings.mode
     if mode in ("fast", "quality", "paper") and not known:
         raise InputError(
-            f"mode {mode} needs energy, pixel and distances of all files, which they do not say: give them (energy_kev, "
-            "detector_pixel_m, distances), or mode absorption"
+            f"mode {mode} needs energy, pixel and distances of all files, which they do not say: give them "
+            "(energy_kev, detector_pixel_m, distances), or mode absorption"
         )
     return mode or ("quality" if known else "absorption")
 
@@ -245,7 +245,7 @@ def retrieve_block(
     Returns
     -------
     dict
-        `mean`: of each angle.
+        `levels`: (angles, rows), mean of each row.
     """
     from voltome.phase import as_numpy, move_like, open_device
 
@@ -254,7 +254,7 @@ def retrieve_block(
     absorption = find_mode(scan) == "absorption"
     retriever = None if absorption else make_retriever(scan)
     screen, like = make_screen(found.screen), open_device(settings.device)
-    means = []
+    levels = []
     for angle in range(start, stop):
         if retriever is None:
             frame = scan.rescale(scan.read(angle, 0), 0)
@@ -263,8 +263,8 @@ def retrieve_block(
             frames = move_like(scan.read_registered(angle, found.shifts_px), like)
             integral = -as_numpy(retriever.retrieve(frames, screen=screen).phase)
         target.write(slice(angle, angle + 1), integral[None])
-        means.append(float(integral.mean()))
-    return {"mean": np.array(means)}
+        levels.append(integral.mean(axis=1, dtype=np.float64))
+    return {"levels": np.array(levels)}
 
 
 def find_scale(scan: OpenScan) -> tuple[float, float | None, str]:

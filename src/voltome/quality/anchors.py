@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +17,11 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 _SMOOTHING_VOX = 1.0
-_GRADIENT_VOX = 1.5
-_PLAIN = 0.5  # share of the voxels, those farthest from edges
+_WIDE_VOX = 2.5
+_BULK = 0.15  # of the contrast: how near to its mode the wide mean of a bulk is
+_PLAIN = 0.3  # share of the voxels, those farthest from edges
 _SIDE_VOX = 64
-_MOST_BLOCKS = 48
+_MOST_BLOCKS = 32
 _BINS = 400
 _KERNEL_BINS = 4.0  # 1 % of the range
 _LEAST_PROMINENCE = 0.02  # of the highest mode
@@ -76,7 +78,7 @@ class Anchors:
 def find_anchors(volume: VolumeSource, *, mask: VolumeSource | None = None, seed: int = 0) -> Anchors:
     """Modes of bulk silicon and electrolyte: the two most prominent of the voxels far from edges.
 
-    Blocks drawn at random are smoothed (sd 1 voxel); the half of their voxels around which the gradient is smallest
+    Blocks drawn at random are smoothed (sd 1 voxel); the 30 % of their voxels around which the gradient is smallest
     makes the histogram, so that the modes are those of bulk material and not of blurred edges. Of both modes, the one
     of the higher value is silicon. Give the electrode alone: collector or separator would be modes of their own.
 
@@ -87,7 +89,7 @@ def find_anchors(volume: VolumeSource, *, mask: VolumeSource | None = None, seed
     mask : volume of bool, optional
         Voxels that count.
     seed : int
-        Of the draw of blocks: up to 48 of 64^3 voxels.
+        Of the draw of blocks: up to 32 of 64^3 voxels.
 
     Returns
     -------
@@ -99,19 +101,32 @@ def find_anchors(volume: VolumeSource, *, mask: VolumeSource | None = None, seed
         If the modes cannot be told apart (`spread_grey_window` needs none), values are not finite, or nothing is
         inside the mask.
     """
-    smooth, raw = _gather_plain(volume, mask, seed)
-    low, high = (float(q) for q in np.quantile(smooth, [0.001, 0.999]))
+    samples = _draw_samples(volume, mask, seed)
+    plain = samples.smooth[samples.gradient <= np.quantile(samples.gradient, _PLAIN)]
+    low, high = (float(q) for q in np.quantile(plain, [0.001, 0.999]))
     if not high > low:
         raise InputError(f"the volume must hold two materials (all its plain voxels are {low:g}): look at the volume")
     margin = 0.05 * (high - low)
-    centres, density = _estimate_density(smooth, low - margin, high + margin)
+    centres, density = _estimate_density(plain, low - margin, high + margin)
     first, second, valley = _find_modes(density)
-    anchors = [_measure_mode(smooth, raw, centres, density, peak) for peak in (second, first)]
-    return Anchors(silicon=anchors[0], electrolyte=anchors[1], valley=valley)
+    electrolyte, silicon = (_locate_mode(centres, density, peak) for peak in (first, second))
+    return Anchors(
+        silicon=_measure_spread(samples, silicon, electrolyte),
+        electrolyte=_measure_spread(samples, electrolyte, silicon),
+        valley=valley,
+    )
 
 
-def _gather_plain(volume: VolumeSource, mask: VolumeSource | None, seed: int) -> tuple[Singles, Singles]:
-    """Smoothed and raw values of the voxels that lie farthest from edges, in blocks drawn at random."""
+class _Samples(NamedTuple):
+    """Voxels of blocks drawn at random: their values, smoothed a little, smoothed widely, and the gradient around."""
+
+    raw: Singles
+    smooth: Singles
+    wide: Singles
+    gradient: Singles
+
+
+def _draw_samples(volume: VolumeSource, mask: VolumeSource | None, seed: int) -> _Samples:
     from scipy.ndimage import gaussian_filter, gaussian_gradient_magnitude, maximum_filter
 
     shape = check_volume(volume)
@@ -124,14 +139,13 @@ def _gather_plain(volume: VolumeSource, mask: VolumeSource | None, seed: int) ->
             continue
         values = read_block(volume, block)
         smooth = gaussian_filter(values, _SMOOTHING_VOX, mode="nearest")
-        near = maximum_filter(gaussian_gradient_magnitude(values, _GRADIENT_VOX, mode="nearest"), 3)
+        wide = gaussian_filter(values, _WIDE_VOX, mode="nearest")
+        gradient = maximum_filter(gaussian_gradient_magnitude(values, _WIDE_VOX, mode="nearest"), 3)
         use = np.ones(values.shape, dtype=bool) if inside is None else inside
-        parts.append(np.stack([smooth[use], values[use], near[use]]))
+        parts.append(np.stack([values[use], smooth[use], wide[use], gradient[use]]))
     if not parts:
         raise InputError("the mask must hold voxels (got none in the blocks looked at): widen the mask")
-    smooth, raw, near = np.concatenate(parts, axis=1)
-    plain = near <= np.quantile(near[:: max(1, near.size // 1_000_000)], _PLAIN)
-    return smooth[plain], raw[plain]
+    return _Samples(*np.concatenate(parts, axis=1))
 
 
 def _estimate_density(values: Singles, low: float, high: float) -> tuple[Floats, Floats]:
@@ -161,16 +175,25 @@ def _find_modes(density: Floats) -> tuple[int, int, float]:
     return first, second, valley
 
 
-def _measure_mode(smooth: Singles, raw: Singles, centres: Floats, density: Floats, peak: int) -> PhaseGrey:
-    """Vertex of the parabola through the upper half of a mode; standard deviation of the voxels in its half width."""
-    above = density >= 0.5 * density[peak]
-    start = peak - int(np.argmin(above[peak::-1])) + 1 if not above[: peak + 1].all() else 0
-    stop = peak + int(np.argmin(above[peak:])) if not above[peak:].all() else len(density)
-    reach = max(2, min(peak - start, stop - 1 - peak))  # as far on either side: a shoulder must not pull
+def _locate_mode(centres: Floats, density: Floats, peak: int) -> float:
+    """Vertex of the parabola through the logarithm of a mode's upper half, as far on either side as on the nearer."""
+    low = np.flatnonzero(density < 0.5 * density[peak])
+    before, after = peak - low[low < peak], low[low > peak] - peak
+    reach = max(2, min(before.min(initial=len(density)), after.min(initial=len(density))) - 1)
     near = slice(max(0, peak - reach), peak + reach + 1)
     step = centres[1] - centres[0]
     c, b, _ = np.polyfit((centres[near] - centres[peak]) / step, np.log(np.maximum(density[near], 1e-9)), 2)
     shift = float(np.clip(-b / (2 * c), -reach, reach)) if c < 0 else 0.0
-    mean = float(centres[peak] + shift * step)
-    members = raw[np.abs(smooth - mean) <= (reach + 0.5) * step]
-    return PhaseGrey(mean, float(members.std(dtype=np.float64)), int(members.size))
+    return float(centres[peak] + shift * step)
+
+
+def _measure_spread(samples: _Samples, mode: float, other: float) -> PhaseGrey:
+    """Standard deviation of single voxels of a bulk about its mode, from those that lie away from the other mode.
+
+    Which voxels are bulk is judged by a wide mean: a choice by small gradients would be one by small noise.
+    """
+    bulk = np.abs(samples.wide - mode) < _BULK * abs(other - mode)
+    departure = (samples.raw[bulk].astype(np.float64) - mode) * np.sign(mode - other)
+    beyond = departure[departure > 0]
+    sd = math.sqrt(float((beyond**2).mean())) if beyond.size else math.nan
+    return PhaseGrey(mode, sd, int(bulk.sum()))

@@ -60,7 +60,8 @@ class ShellCorrelation:
     correlation : (N,) float64
         Real part of the normalised cross-spectrum; NaN where one of the volumes has no power.
     coefficients : (N,) float64
-        Independent Fourier coefficients of each shell: one of each conjugate pair, reduced by what taper and mask hide.
+        Independent Fourier coefficients of each shell, at least: one of each conjugate pair, less what taper and mask
+        hide.
     cross_power, first_power, second_power : (N,) float64
         Sums over each shell, in one arbitrary unit.
     voxel_size_m : float
@@ -76,7 +77,7 @@ class ShellCorrelation:
 
     @property
     def sd(self) -> Floats:
-        """Standard deviation of the correlation from the number of coefficients, (1 - c^2) / sqrt(2 n)."""
+        """Standard deviation of the correlation, at most: (1 - c^2) / sqrt(2 n) of n coefficients."""
         return np.asarray((1.0 - self.correlation**2) / np.sqrt(2.0 * np.maximum(self.coefficients, 1.0)))
 
     @property
@@ -197,7 +198,7 @@ def correlate_shells(
     """Fourier shell correlation of two volumes, or ring correlation of two images.
 
     Spectra are summed over tapered blocks side by side (as Welch's periodograms are), so that memory is that of a
-    block, about 20 bytes a voxel of it (0.35 GB for 256^3), whatever the volume. Between a volume and its truth, or
+    block, about 26 bytes a voxel of it (0.45 GB for 256^3), whatever the volume. Between a volume and its truth, or
     between volumes from every other projection. A shift of both against each other by d counts as disagreement: it
     multiplies the correlation by sinc(2 f d).
 

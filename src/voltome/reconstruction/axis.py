@@ -93,7 +93,8 @@ def find_axis(
     Raises
     ------
     InputError
-        If shapes do not agree, a value is not finite, or the angles span less than half a turn.
+        If shapes do not agree, a value is not finite, the angles span less than half a turn, or `start_px` is off the
+        detector.
 
     Notes
     -----
@@ -101,6 +102,8 @@ def find_axis(
     """
     sinograms, angles = _read_rows(projections, angles_rad, rows)
     halves = _split_half_turns(angles)
+    if start_px is not None and not 0 < start_px < sinograms.shape[2] - 1:
+        raise InputError(f"start_px must be in 0 to {sinograms.shape[2] - 1} (got {start_px}): give a column, or none")
     few = sinograms[:: -(-len(sinograms) // _COARSE_ROWS)]
     start = _find_start(few, angles, halves[0]) if start_px is None else start_px
     middle = _centre_sharpness(few[:, halves[0]], angles[halves[0]], start)

@@ -137,8 +137,8 @@ def correlate_opposites(sinograms: Floats, partners: NDArray[np.int64], shares: 
     axes = start_px + np.arange(-60, 61) * 0.05
     frequency = np.fft.rfftfreq(upper - lower)
     turns = np.exp(2j * np.pi * np.outer(frequency, 2 * axes - (columns - 1) - shift))
-    misfits: Floats = -(np.array(cross) * weights @ turns).real
-    return AxisCurves(axes, misfits)
+    misfits = -(np.array(cross) * weights @ turns).real
+    return AxisCurves(np.asarray(axes, dtype=np.float64), misfits.astype(np.float64))
 
 
 def _weigh_coherence(cross: Spectra, powers: Floats) -> Floats:

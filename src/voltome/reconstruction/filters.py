@@ -14,8 +14,8 @@ FILTERS = ("ramp", "shepp-logan", "hann", "none")
 def make_response(name: str, length: int, *, cutoff: float = 1.0) -> NDArray[np.float64]:
     """Frequency response of a filter for projections of unit pixels, after Kak and Slaney.
 
-    The ramp is the transform of its band-limited kernel (1/4 at 0, -1/(pi n)^2 at odd n), not a sampled |f|, which loses
-    the mean. Kak and Slaney, Principles of Computerized Tomographic Imaging (10.1137/1.9780898719277), section 3.3.
+    The ramp is the transform of its band-limited kernel (1/4 at 0, -1/(pi n)^2 at odd n), not a sampled |f|, which
+    loses the mean: section 3.3 of Principles of Computerized Tomographic Imaging (10.1137/1.9780898719277).
 
     Parameters
     ----------
