@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from .objects import expose, make_bumps, measure_error
 
 from voltome.errors import InputError
 from voltome.phase import PlaneGrid, make_ctf, make_planes, project_in_turn, project_together
 from voltome.phase.alternating import order_planes
+
+from .objects import expose, make_bumps, measure_error
 
 SHAPE = (96, 120)
 GRID = PlaneGrid(SHAPE, 5e-8, 4.19e-11)

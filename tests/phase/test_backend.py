@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from .objects import expose, make_bumps
 
 from voltome.errors import InputError
-from voltome.phase import MODES, PhaseRetriever, PlaneGrid, Recipe, as_numpy, move_like, open_device, predict_intensities
+from voltome.phase import (
+    MODES,
+    PhaseRetriever,
+    PlaneGrid,
+    Recipe,
+    as_numpy,
+    move_like,
+    open_device,
+    predict_intensities,
+)
+
+from .objects import expose, make_bumps
 
 SHAPE = (72, 90)
 DISTANCES = [0.005, 0.008, 0.013]

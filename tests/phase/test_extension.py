@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from .objects import make_bumps
 
 from voltome.errors import InputError
 from voltome.phase import plan_extension
+
+from .objects import make_bumps
 
 FRAME = (make_bumps((80, 100), seed=5)[:40, :53] + np.linspace(0, 1, 53)).astype(np.float32)
 

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from .objects import expose, make_bumps, measure_error
 
 from voltome.errors import InputError
 from voltome.phase import PlaneGrid, make_ctf, make_paganin
+
+from .objects import expose, make_bumps, measure_error
 
 SHAPE = (90, 108)
 XRAYS = PlaneGrid(SHAPE, 5e-8, 4.19e-11)

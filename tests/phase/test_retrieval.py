@@ -6,11 +6,12 @@ import math
 
 import numpy as np
 import pytest
-from .objects import expose, make_bumps, measure_error
 
 from voltome.errors import InputError
 from voltome.phase import MODES, PhaseRetriever, PlaneGrid, Recipe, Screen, find_screen
 from voltome.phase.screen import shade
+
+from .objects import expose, make_bumps, measure_error
 
 WIDE = (144, 180)
 GRID = PlaneGrid(WIDE, 5e-8, 4.19e-11)

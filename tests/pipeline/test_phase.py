@@ -48,7 +48,7 @@ def test_tilt_and_drift_are_found(retrieved):
 def test_all_planes_agree_with_the_wave_and_with_each_other(retrieved):
     _, found = retrieved
     assert min(plane["agreement"] for plane in found["planes"]) > 0.97
-    assert min(plane["left_out"] for plane in found["planes"][1:]) > 0.9
+    assert min(plane["left_out"] for plane in found["planes"]) > 0.8
 
 
 @pytest.mark.parametrize("distance_um", [55, 90])
@@ -111,7 +111,7 @@ def test_a_plane_of_something_else_is_told(tmp_path):
 
 
 BAD_IMAGES = {
-    "shape": (lambda a: a[:-8], "must have one shape"),
+    "shape": (lambda a: a[:-8], "must have the first one's shape"),
     "nan": (lambda a: np.where(a == a.max(), np.nan, a.astype(np.float32)), "pixels must be finite"),
     "negative": (lambda a: a.astype(np.float32) - 9000, "intensities must be >= 0"),
     "saturated": (lambda a: np.where(a > 9000, 65535, a).astype(np.uint16), "saturated pixels must be <= 0.5 %"),
@@ -174,7 +174,7 @@ def test_real_planes_of_green_light_predict_those_left_out(data_dir, tmp_path):
     drifts = [np.hypot(*plane["drift_px"]) for plane in found["planes"]]
     assert drifts[-1] > 2 > 1.2 * max(drifts[:-1])  # the last one has drifted
     for distance_um, least in ((20, 0.62), (80, 0.83), (160, 0.85)):
-        predict_plane(tmp_path / "f.h5", distance_um * 1e-6, tmp_path / "p.tif")
+        predict_plane(tmp_path / "f.h5", distance_um * 1e-6, tmp_path / "p.tif", overwrite=True)
         inner = (slice(60, -60), slice(60, -60))
         measured = images[f"z+{distance_um:03d}um"][inner] / images["reference"][inner]
         predicted = tifffile.imread(tmp_path / "p.tif")[inner]

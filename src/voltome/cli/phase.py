@@ -24,9 +24,7 @@ def phase(
             show_default=False,
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FIELD.H5", help="Wave field to write.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FIELD.H5", help="Wave field to write.", show_default=False)],
     mode: Annotated[
         ModeName | None,
         typer.Option(
@@ -35,9 +33,7 @@ def phase(
             show_default="from the file, else quality",
         ),
     ] = None,
-    device: Annotated[
-        str, typer.Option("--device", metavar="NAME", help="cpu, torch, cuda or cupy.", show_default="cpu")
-    ] = "cpu",
+    device: Annotated[str, typer.Option("--device", metavar="NAME", help="cpu, torch, cuda or cupy.")] = "cpu",
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -60,18 +56,14 @@ def phase(
 
 
 def propagate(
-    field: Annotated[
-        Path, typer.Argument(metavar="FIELD.H5", help="What `voltome phase` wrote.", show_default=False)
-    ],
+    field: Annotated[Path, typer.Argument(metavar="FIELD.H5", help="What `voltome phase` wrote.", show_default=False)],
     to_m: Annotated[
         float,
         typer.Option(
             "--to-m", metavar="METRES", help="Effective distance behind the sample, such as 8e-5.", show_default=False
         ),
     ],
-    out: Annotated[
-        Path, typer.Option("--out", metavar="FILE.TIF", help="Image to write, 32-bit.", show_default=False)
-    ],
+    out: Annotated[Path, typer.Option("--out", metavar="FILE.TIF", help="Image to write, 32-bit.", show_default=False)],
     no_walk: Annotated[
         bool,
         typer.Option("--no-walk", help="On the first plane's place, even if the planes walked off with distance."),
@@ -110,8 +102,9 @@ def phase_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """
     ratio = "absorption apart from phase" if found["delta_beta"] is None else f"delta/beta {found['delta_beta']:g}"
     cycles = "" if found["mode"] == "fast" else f", {found['cycles']} cycles"
+    rows, columns = found["shape"]
     yield (
-        f"{len(found['planes'])} planes of {found['shape'][0]} x {found['shape'][1]} pixels of {found['pixel_m']:.4g} m at "
+        f"{len(found['planes'])} planes of {rows} x {columns} pixels of {found['pixel_m']:.4g} m at "
         f"{found['wavelength_m']:.4g} m; mode {found['mode']}{cycles}, {ratio}"
     )
     yield "distance (m): shift, its sd, drift off the line (pixels, rows and columns); correlation, by the others alone"
@@ -131,4 +124,3 @@ def phase_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 def _pair(values: Sequence[float], *, sign: str = "+") -> str:
     return ", ".join(f"{value:{sign}.2f}" for value in values)
-

@@ -71,6 +71,6 @@ def _read_tiff(place: Path) -> NDArray[Any]:
 
 def _is_flat(place: Path) -> bool:
     try:
-        return np.load(place, mmap_mode="r", allow_pickle=False).ndim == 2
+        return bool(np.load(place, mmap_mode="r", allow_pickle=False).ndim == 2)
     except (ValueError, EOFError):  # `read_volume` says what is wrong
         return False

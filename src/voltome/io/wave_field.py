@@ -33,7 +33,7 @@ _IMAGES = {
 }
 _PLANES = {
     "distance_m": "m; effective distance of the plane from the wave",
-    "shift_px": "pixels along rows and columns: where the plane's frame shows what the first one shows, less its place there",
+    "shift_px": "pixels along rows and columns by which the plane shows everything further on than the first one",
     "shift_sd_px": "pixels; standard deviation, infinite where the shift was not found, 0 where it was not looked for",
     "agreement": "correlation of the measured intensity with that of the wave",
     "left_out": "the same for a wave that was retrieved from the other planes; NaN where that was not done",

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 Singles = NDArray[np.float32]
 
-_CYCLES = 80
-"""Of `quality`. On real planes of visible light what they predict goes on improving up to there."""
+_CYCLES = {"quality": 80, "paper": 20}
+"""On real planes of visible light what a wave predicts goes on improving up to 80 cycles (docs/phase.md)."""
 _REGISTRATION_CYCLES = 3
 _POOR = 0.5
 
@@ -136,8 +136,8 @@ def predict_plane(
     side = min(field.phase.shape) * field.pixel_m
     if field.wavelength_m * abs(distance_m) > side**2:
         raise InputError(
-            f"the distance must be <= {side**2 / field.wavelength_m:.3g} m, where the frame is one Fresnel zone wide (got "
-            f"{distance_m:g}): give an effective distance in metres"
+            f"the distance must be <= {side**2 / field.wavelength_m:.3g} m, where the frame is one Fresnel zone wide "
+            f"(got {distance_m:g}): give an effective distance in metres"
         )
     image, shift = predict_image(field, distance_m, walk=walk)
     io.write_volume(out, image[None], voxel_size_m=field.pixel_m, overwrite=overwrite)
@@ -189,8 +189,9 @@ class _Solver:
 
     @property
     def cycles(self) -> int | None:
-        """Of projections; None: the mode's own number, or none."""
-        return _CYCLES if self.scan.cycles is None and self.scan.mode == "quality" else self.scan.cycles
+        """Of projections; None: there are none."""
+        own = _CYCLES.get(self.scan.mode)
+        return own if self.scan.cycles is None or own is None else self.scan.cycles
 
     def make(self, numbers: Sequence[int], mode: Mode, cycles: int | None) -> PhaseRetriever:
         """A retriever for planes of these numbers."""
@@ -292,8 +293,8 @@ def _summarise(field: WaveField) -> dict[str, Any]:
         if not np.isfinite(plane["shift_sd_px"]).all()
     ]
     warnings += [
-        f"{plane['file']} agrees badly with the wave (correlation {plane['agreement']:.2f}): check distances, pixel and "
-        "wavelength"
+        f"{plane['file']} agrees badly with the wave (correlation {plane['agreement']:.2f}): check distances, pixel "
+        "and wavelength"
         for plane in planes
         if not plane["agreement"] >= _POOR
     ]

@@ -86,8 +86,8 @@ def check_fresnel(scan: PlaneScan, shape: tuple[int, int]) -> None:
                     cure = f"it looks like {unit}, give {plane.distance_m * factor:.6g}"
                     break
             raise InputError(
-                f"planes[{number}].distance_m must be <= {side**2 / scan.wavelength:.3g}, where the frame is one Fresnel "
-                f"zone wide (got {plane.distance_m:g}): {cure}"
+                f"planes[{number}].distance_m must be <= {side**2 / scan.wavelength:.3g}, where the frame is one "
+                f"Fresnel zone wide (got {plane.distance_m:g}): {cure}"
             )
     farthest = max(abs(plane.distance_m) for plane in scan.planes)
     if scan.wavelength * farthest < 1e-3 * scan.pixel_m**2:
@@ -103,7 +103,9 @@ def _load(files: PlaneFiles, name: str, shape: tuple[int, int] | None) -> Single
 
     image = read_image(files.locate(name))
     if shape is not None and image.shape != shape:
-        raise InputError(f"images must have one shape, {shape} as the first (got {image.shape}, {name}): crop them alike")
+        raise InputError(
+            f"images must have the first one's shape, {shape} (got {image.shape}, {name}): crop them alike"
+        )
     if min(image.shape) < _LEAST_SIDE:
         raise InputError(f"images must have {_LEAST_SIDE} pixels a side or more (got {image.shape}, {name}): crop less")
     missing = int(np.count_nonzero(~np.isfinite(image)))
@@ -116,8 +118,8 @@ def _load(files: PlaneFiles, name: str, shape: tuple[int, int] | None) -> Single
         share = float(np.mean(image == highest))
         if share > _MOST_SATURATED:
             raise InputError(
-                f"saturated pixels must be <= {100 * _MOST_SATURATED:g} % (got {100 * share:.2g} % at {highest}, {name}): "
-                "expose for less time"
+                f"saturated pixels must be <= {100 * _MOST_SATURATED:g} % (got {100 * share:.2g} % at {highest}, "
+                f"{name}): expose for less time"
             )
     return image.astype(np.float32)
 
@@ -127,7 +129,7 @@ def _divide(frame: Singles, beam: Singles, name: str) -> Singles:
     dead = beam <= 0
     share = float(dead.mean())
     if share > _MOST_DEAD:
-        raise InputError(f"the reference must be > 0 (got {100 * share:.2g} % of dead pixels, {name}): give another one")
+        raise InputError(f"the reference must be > 0 (got {100 * share:.2g} % that is not, {name}): give another one")
     seen = frame / np.where(dead, np.float32(1), beam)
     seen[dead] = seen[~dead].mean()
-    return seen
+    return np.asarray(seen, dtype=np.float32)

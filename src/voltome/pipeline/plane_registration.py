@@ -78,20 +78,21 @@ def register_planes(
     """
     count = len(frames)
     shifts, sd, left_out = np.zeros((count, 2)), np.zeros((count, 2)), np.full(count, np.nan)
+    aligned = frames.copy()
 
-    def compare(number: int, others: Sequence[int], expected: Floats) -> Floats:
-        seen = predict(np.stack([move_frame(frames[i], shifts[i]) for i in others]), others, number)
-        found, sd[number] = measure_shift(frames[number], seen, expected)
-        left_out[number] = correlate_middles(move_frame(frames[number], found), seen)
+    def compare(number: int, others: Sequence[int], expected: Floats) -> None:
+        seen = predict(aligned[list(others)], others, number)
+        shifts[number], sd[number] = measure_shift(frames[number], seen, expected)
+        aligned[number] = move_frame(frames[number], shifts[number])
+        left_out[number] = correlate_middles(aligned[number], seen)
         if on_step is not None:
             on_step()
-        return found
 
     order = sorted(range(1, count), key=lambda i: abs(distances_m[i] - distances_m[0]))
     known = [0]
     for number in order:
         tilt = find_tilt(distances_m[known], shifts[known])
-        shifts[number] = compare(number, known, tilt * (distances_m[number] - distances_m[0]))
+        compare(number, known, tilt * (distances_m[number] - distances_m[0]))
         known.append(number)
     if count < 3:  # the prediction of the first from the second would be the same comparison once more
         return PlaneShifts(shifts, sd, left_out)
@@ -99,8 +100,9 @@ def register_planes(
         before = shifts.copy()
         for number in range(count):
             others = [i for i in range(count) if i != number]
-            shifts[number] = compare(number, others, shifts[number].copy())
+            compare(number, others, shifts[number].copy())
         shifts -= shifts[0].copy()
+        aligned = np.stack([move_frame(frame, shift) for frame, shift in zip(frames, shifts, strict=True)])
         if np.abs(shifts - before).max() < _STILL_PX:
             break
     return PlaneShifts(shifts, sd, left_out)

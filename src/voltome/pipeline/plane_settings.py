@@ -146,8 +146,8 @@ def _find_problems(scan: PlaneScan) -> Iterator[tuple[tuple[int | str, ...], str
         cure = f"it looks like eV, give {scan.energy_kev / 1e3:g}" if scan.energy_kev > 1000 else "give keV"
         yield ("energy_kev",), f"energy_kev must be from 0.01 to 1000 keV (got {scan.energy_kev:g}): {cure}"
         return
-    yield from _find_length("wavelength_m", scan.wavelength, _LEAST_WAVELENGTH_M, _MOST_WAVELENGTH_M)
-    yield from _find_length("pixel_m", scan.pixel_m, _LEAST_PIXEL_M, _MOST_PIXEL_M)
+    yield from _find_length("wavelength_m", scan.wavelength, _LEAST_WAVELENGTH_M, _MOST_WAVELENGTH_M, "nm um")
+    yield from _find_length("pixel_m", scan.pixel_m, _LEAST_PIXEL_M, _MOST_PIXEL_M, "um nm mm")
     seen: dict[float, int] = {}
     for number, plane in enumerate(scan.planes):
         first = seen.setdefault(plane.distance_m, number)
@@ -170,12 +170,14 @@ def _find_problems(scan: PlaneScan) -> Iterator[tuple[tuple[int | str, ...], str
         yield ("delta_beta",), f"delta_beta must be > 0 for mode paper (got {scan.ratio:g}): choose mode quality"
 
 
-def _find_length(name: str, value: float, least: float, most: float) -> Iterator[tuple[tuple[int | str, ...], str]]:
+def _find_length(
+    name: str, value: float, least: float, most: float, units: str
+) -> Iterator[tuple[tuple[int | str, ...], str]]:
     if least <= value <= most:
         return
     cure = "give metres"
-    for unit, factor in UNITS.items() if value > most else ():
-        if least <= value * factor <= most / 10:
-            cure = f"it looks like {unit}, give {value * factor:.6g}"
+    for unit in units.split() if value > most else ():
+        if least <= value * UNITS[unit] <= most:
+            cure = f"it looks like {unit}, give {value * UNITS[unit]:.6g}"
             break
     yield (name,), f"{name} must be from {least:g} to {most:g} m (got {value:g}): {cure}"

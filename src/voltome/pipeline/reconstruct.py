@@ -24,7 +24,7 @@ from voltome.pipeline.scan_blocks import (
     retrieve_block,
 )
 from voltome.pipeline.scan_frames import Corrections, OpenScan, forget_scan, name_files, read_replacements, share_scan
-from voltome.pipeline.scan_slices import reconstruct_block
+from voltome.pipeline.scan_slices import judge_block, reconstruct_block
 from voltome.pipeline.summary import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ RunBlocks = Callable[[str, Callable[..., Arrays], Sequence[tuple[Any, ...]]], li
 _ANGLES_A_BLOCK = 16
 _REFINED_ANGLES = 24
 _REFINEMENTS = 2
+_LEAST_JUDGED, _MOST_JUDGED = 40, 96
 _SLAB_BYTES = 192 << 20
 
 
@@ -96,6 +97,7 @@ def reconstruct_scan(
     places = [(row, min(row + slab, last)) for row in range(first, last, slab)]
     common = (levels, settings, scan.angles_rad, axis["axis_px"], scale)
     run_blocks("slices", reconstruct_block, [(integrals, volume, first, *span, *common) for span in places])
+    quality = _judge(volume, integrals, (first, last), lit, common, pixel_m, run_blocks)
     warnings = [axis["warning"], _warn_divergence(scan, axis["axis_px"], found)]
     summary = found | {
         "mode": find_mode(scan),
@@ -104,11 +106,38 @@ def reconstruct_scan(
         "shape": list(volume.shape),
         "angles": angles,
         "axis": axis,
+        "quality": quality,
         "warnings": [*found["warnings"], *(line for line in warnings if line)],
     }
     del scan
     forget_scan()
     return volume, summary
+
+
+def _judge(
+    volume: FrameStack,
+    integrals: FrameStack,
+    rows: tuple[int, int],
+    lit: tuple[int, int],
+    common: tuple[Any, ...],
+    pixel_m: float | None,
+    run_blocks: RunBlocks,
+) -> dict[str, Any]:
+    """Quality of some slices in the middle of those that show most; nothing where they are too few or too small."""
+    import json
+
+    low, high = max(rows[0], lit[0]), min(rows[1], lit[1])
+    if pixel_m is None or high - low < _LEAST_JUDGED or min(volume.shape[1:]) < _LEAST_JUDGED:
+        return {}
+    whole = slice(0, volume.shape[1]), slice(0, volume.shape[2])
+    scatter = [volume[slice(r - rows[0], r - rows[0] + 1), *whole][0][::2, ::2].std() for r in range(low, high, 4)]
+    textured = np.flatnonzero(np.array(scatter) > 0.6 * np.median(np.sort(scatter)[-len(scatter) // 2 :])) * 4 + low
+    middle = int(np.median(textured)) if len(textured) else (low + high) // 2
+    half = min(_MOST_JUDGED, high - low) // 2
+    start = int(np.clip(middle - half, low, high - 2 * half))
+    (found,) = run_blocks("quality", judge_block, [(integrals, start, start + 2 * half, *common, pixel_m)])
+    text = str(found["quality"])
+    return {} if not text else {"rows": [start, start + 2 * half]} | json.loads(text)
 
 
 def find_corrections(
@@ -251,7 +280,7 @@ def _find_axis(
     return {
         "axis_px": float(found["axis_px"]),
         "sd_px": float(found["sd_px"]),
-        "agreement_px": float(found["agreement_px"]),
+        "agreement_px": float(found["agreement_px"]) if np.isfinite(found["agreement_px"]) else None,
         "estimates": estimates,
         "given": False,
         "warning": str(found["warning"]),

@@ -23,6 +23,7 @@ Floats = NDArray[np.float64]
 DISAGREEMENT_PX = 0.5
 """Estimators further apart than this are worth a warning: half a pixel is what one sees in a slice."""
 
+_MOST_SD_PX = 1e3
 _LEAST_SD_PX = {"opposites": 0.03, "sharpness": 0.05, "wedge": 0.15}  # what none is trusted to beat
 _COARSE_PX, _COARSE_STEP_PX = 8.0, 1.0
 _COARSE_ROWS = 4
@@ -217,6 +218,7 @@ def _combine(found: dict[str, tuple[float, float]]) -> AxisEstimate:
     values = np.array([found[name][0] for name in names])
     sds = np.array([found[name][1] for name in names])
     sds = np.where(np.isnan(sds), DISAGREEMENT_PX / 2, sds)  # of a single row
+    sds = np.minimum(sds, _MOST_SD_PX)  # who knows nothing still has a say where nobody knows
     weights = 1.0 / np.maximum(sds, [_LEAST_SD_PX[name] for name in names]) ** 2
     heard = weights >= DISAGREEMENT_PX**-2
     if not heard.any():

@@ -171,8 +171,8 @@ def measure_wedge(sinograms: Floats, start_px: float) -> AxisCurves:
     """
     import scipy.fft
 
-    by = bin_factor(sinograms.shape[2])
-    binned = bin_columns(sinograms, by)
+    by = _find_binning(sinograms.shape[2])
+    binned = _bin_columns(sinograms, by)
     _, projections, columns = binned.shape
     centre = (start_px - (by - 1) / 2) / by
     half = min(centre, columns - 1 - centre)
@@ -195,12 +195,12 @@ def measure_wedge(sinograms: Floats, start_px: float) -> AxisCurves:
     return AxisCurves(axes * by + (by - 1) / 2, np.array(misfits))
 
 
-def bin_factor(columns: int) -> int:
+def _find_binning(columns: int) -> int:
     """Columns that are averaged so that a row has no more than 1024 of them."""
     return -(-columns // _MOST_COLUMNS)
 
 
-def bin_columns(sinograms: Floats, by: int) -> NDArray[np.float32]:
+def _bin_columns(sinograms: Floats, by: int) -> NDArray[np.float32]:
     """Means of `by` neighbouring columns; what is left over is dropped."""
     rows, projections, columns = sinograms.shape
     width = columns // by
@@ -235,8 +235,8 @@ def measure_sharpness(sinograms: Floats, angles_rad: Floats, axes_px: Floats) ->
     """
     from voltome.reconstruction.fourier import FourierReconstructor
 
-    by = bin_factor(sinograms.shape[2])
-    binned = bin_columns(sinograms[:, ::by], by)
+    by = _find_binning(sinograms.shape[2])
+    binned = _bin_columns(sinograms[:, ::by], by)
     width = binned.shape[2]
     size = max(16, int(_SHARP_FIELD * width))
     trial = FourierReconstructor(

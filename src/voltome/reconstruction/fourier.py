@@ -62,7 +62,8 @@ class FourierReconstructor:
         (nx - 1) / 2). What is not asked for is left out and costs little.
     padding : str
         `edge`: rows are continued by their edge values, with a smooth passage from the right to the left one, because
-        in interior tomography the object goes on; `zero`: by zeros, for an object within the field.
+        in interior tomography the object goes on (its grey then has an unknown offset: anchor it); `zero`: by zeros,
+        for an object within the field.
     padding_factor : float, optional
         Length of a padded row over its columns, by default `EDGE_FACTOR` or `ZERO_FACTOR`.
     filter_name : str

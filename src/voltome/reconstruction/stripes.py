@@ -64,11 +64,11 @@ def _fill(sectors: Image, empty: NDArray[np.bool_]) -> Image:
 
 def _nan_median(sectors: Image) -> Image:
     """Median of each radius over the sectors that hold something; 0 where none does."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # of radii without a value
-        return np.nan_to_num(np.nanmedian(sectors, axis=0))
+    count = (~np.isnan(sectors)).sum(axis=0)
+    ordered = np.sort(sectors, axis=0)  # NaN last
+    lower, upper = (np.maximum(n, 0)[None] for n in ((count - 1) // 2, count // 2))
+    middle = (np.take_along_axis(ordered, lower, 0) + np.take_along_axis(ordered, upper, 0))[0] / 2
+    return np.where(count > 0, middle, np.float32(0))
 
 
 def _shrink(value: Image, error: Image) -> Image:
