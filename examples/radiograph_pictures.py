@@ -2,8 +2,8 @@
 
     python examples/radiograph_pictures.py radiographs.png [FOLDER]
 
-FOLDER is what `voltome simulate --size small --radiographs` wrote; without it the first scan of that is simulated, in one
-or two minutes. The reconstruction takes another.
+Simulates the first scan of the experiment of size `small`, with more pixels that make rings, and reconstructs it: two
+or three minutes. With FOLDER, an experiment that has been simulated with `--radiographs`, that one is shown.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 
 from voltome import dvc, io
+from voltome.frames import PROJECTION
 from voltome.pipeline.reconstruct import reconstruct_scan
 from voltome.pipeline.reconstruction_settings import ReconstructionSettings
 from voltome.pipeline.scan_frames import name_files
@@ -35,7 +36,7 @@ from voltome.twin import make_settings
 
 ANGLE = 40  # number of the projection that is shown
 BAR_M = 5e-6
-ELECTRODE = slice(45, 145)  # rows in which a slice is chosen
+SLICE = 117  # rings show in the large particle
 CUT = slice(68, 152)  # rows of the cut along the axis
 HALF_WIDTH = 3.2  # of the slices' greys, in 1e-7 of delta
 
@@ -57,11 +58,11 @@ class Stages(NamedTuple):
 
 
 def simulate(folder: Path) -> None:
-    """The first scan of the experiment of size `small`, with its radiographs."""
+    """The first scan of the experiment of size `small`, with pixels that err more often and by more."""
     settings = make_settings("small")
-    simulate_experiment(
-        settings.model_copy(update={"steps": settings.steps[:1]}), folder, radiographs=True, overwrite=True
-    )
+    camera = settings.radiographs.model_copy(update={"ring_fraction": 0.01, "ring_gain": 0.5})
+    first = settings.model_copy(update={"steps": settings.steps[:1], "radiographs": camera})
+    simulate_experiment(first, folder, radiographs=True, overwrite=True)
 
 
 def run_blocks(
@@ -82,10 +83,12 @@ def make_stages(folder: Path) -> Stages:
         first, last = scan.distances[0], scan.distances[-1]
         assert first.geometry is not None
         assert last.geometry is not None
-        number = first.find(0)[ANGLE]
+        number = first.find(PROJECTION)[ANGLE]
         raw = first.frames[int(number), slice(None), slice(None)]
-        near, far = (FlatField.fit(one, mode="dynamic").correct(one.find(0)[[ANGLE]])[0] for one in (first, last))
-        angles, pixels = len(first.find(0)), (first.geometry.pixel_m, last.geometry.pixel_m)
+        near, far = (
+            FlatField.fit(one, mode="dynamic").correct(one.find(PROJECTION)[[ANGLE]])[0] for one in (first, last)
+        )
+        angles, pixels = len(first.find(PROJECTION)), (first.geometry.pixel_m, last.geometry.pixel_m)
     with tempfile.TemporaryDirectory(dir=folder) as work:
         stack, _ = reconstruct_scan(files, settings, Path(work), run_blocks)
         ringed = stack[:, :, :] * np.float32(1e7)
@@ -117,13 +120,12 @@ def spread(image: NDArray[Any]) -> tuple[float, float]:
 def draw(stages: Stages, path: str) -> None:
     """Lay the pictures out."""
     rings = stages.ringed - stages.volume
-    z = ELECTRODE.start + int(np.argmax(rings[ELECTRODE].std(axis=(1, 2))))
-    strongest = float(np.quantile(np.abs(rings[z]), 0.99))
+    strongest = float(np.quantile(np.abs(rings[SLICE]), 0.99))
     lit = stages.near.mean(axis=1) > 0.5
     middle, pixel, far = stages.truth.shape[1] // 2, stages.pixel_m, stages.far_pixel_m
     # What a whole row of the phase has in common is not known: greys are those about the mean of a row.
     found, true = (part[CUT, middle] - part[CUT].mean(axis=(1, 2))[:, None] for part in (stages.volume, stages.truth))
-    slices = [part - part.mean() for part in (stages.ringed[z], stages.volume[z], stages.truth[z])]
+    slices = [part - part.mean() for part in (stages.ringed[SLICE], stages.volume[SLICE], stages.truth[SLICE])]
     figure, axes = plt.subplots(3, 3, figsize=(13.5, 12), layout="constrained")
     greys, transmission = (-HALF_WIDTH, HALF_WIDTH), (0.4, 1.7)
     shown: list[tuple[NDArray[Any], str, float, tuple[float, float], str]] = [
@@ -132,7 +134,7 @@ def draw(stages: Stages, path: str) -> None:
         (stages.far, f"3  The same at the fourth distance, {far * 1e9:.0f} nm", far, transmission, "gray"),
         (stages.phase, "4  Phase of four distances, rad", pixel, spread(stages.phase[lit]), "gray"),
         (slices[0], "5  Slice, delta less its mean, 1e-7", pixel, greys, "gray_r"),
-        (rings[z], "6  Rings in it, 1e-7", pixel, (-strongest, strongest), "gray_r"),
+        (rings[SLICE], "6  What the ring filter takes, 1e-7", pixel, (-strongest, strongest), "gray_r"),
         (slices[1], "7  Slice without rings, 1e-7", pixel, greys, "gray_r"),
         (slices[2], "8  Truth, 1e-7", pixel, greys, "gray_r"),
         (np.concatenate([found, true]), "9  Along the axis: found, true, 1e-7", pixel, greys, "gray_r"),

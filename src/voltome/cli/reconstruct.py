@@ -151,16 +151,17 @@ def _tell(summary: Mapping[str, Any]) -> Iterator[str]:
     else:
         listed = ", ".join(f"{name} {value:.2f}" for name, value in axis["estimates"].items())
         yield f"rotation axis: column {axis['axis_px']:.2f} +- {axis['sd_px']:.2f} ({listed})"
-    for one in summary["shifts"][1:]:
+    for number, one in enumerate(summary["shifts"][1:], start=2):
         z, u = one["mean_px"]
         agreement = "" if one["correlation"] is None else f", agrees with the wave to {one['correlation']:.3f}"
-        yield f"{Path(one['name']).name}: shifted by {z:+.2f} rows, {u:+.2f} columns on average{agreement}"
+        yield f"distance {number}: shifted by {z:+.2f} rows, {u:+.2f} columns on average{agreement}"
     if summary["screen"] is not None:
         row, _, side = summary["screen"]
         yield f"opaque {'above' if side > 0 else 'below'} row {row:.1f}"
-    count = sum(map(len, summary["corrupt_frames"]))
-    if count:
-        yield f"{count} corrupt frames were replaced by their neighbours"
+    for number, corrupt in enumerate(summary["corrupt_frames"], start=1):
+        if corrupt:
+            listed = ", ".join(map(str, corrupt))
+            yield f"distance {number}: corrupt, and replaced by their neighbours: frames {listed}"
     for line in summary["warnings"]:
         yield f"warning: {line}"
     yield f"{summary['seconds']:.1f} s, {summary['peak_memory_bytes'] / 2**20:.0f} MB at most"

@@ -55,6 +55,7 @@ _HOMES = {
     "write_json": "text",
     "write_text": "text",
     "Volume": "volume",
+    "check_volume_name": "volumes",
     "open_volume": "volumes",
     "read_volume": "volumes",
     "split_name": "volumes",
@@ -102,7 +103,7 @@ if TYPE_CHECKING:
     from voltome.io.table import read_table_tsv, write_table_tsv
     from voltome.io.text import plain_json, read_json, write_bytes, write_json, write_text
     from voltome.io.volume import Volume
-    from voltome.io.volumes import open_volume, read_volume, split_name, write_volume
+    from voltome.io.volumes import check_volume_name, open_volume, read_volume, split_name, write_volume
     from voltome.io.vti import write_volume_vti
     from voltome.io.vtu import write_strain_vtu
     from voltome.io.wave_field import WaveField, read_wave_field, write_wave_field
@@ -118,6 +119,7 @@ __all__ = [
     "Volume",
     "WaveField",
     "check_free_space",
+    "check_volume_name",
     "describe_files",
     "format_bytes",
     "format_yaml",

@@ -217,6 +217,11 @@ def _check_alike(first: ScanFacts, other: ScanFacts) -> None:
                 f"all distances must have one {what} ({first.name} has {one}, {other.name} {two}): give scans that "
                 "belong together"
             )
+    if first.energy_kev and other.energy_kev and not math.isclose(first.energy_kev, other.energy_kev, rel_tol=_SAME):
+        raise InputError(
+            f"all distances must have one energy ({first.name} has {first.energy_kev:g} keV, {other.name} "
+            f"{other.energy_kev:g} keV): give scans that belong together, or the energy"
+        )
     angles, others = (found.angles_rad[found.kinds == PROJECTION] for found in (first, other))
     apart = float(np.nanmax(np.abs(angles - others), initial=0.0))
     if apart > 0.5 * usual_step(angles[np.isfinite(angles)]):

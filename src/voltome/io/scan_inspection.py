@@ -12,6 +12,7 @@ from voltome.frames import DARK, FLAT, PROJECTION, UNUSED, DistanceScan, Holotom
 from voltome.io.plausibility import count_repeated, find_gaps, usual_step
 
 _SAMPLE = 8
+_SAME = 1e-3
 _SATURATED = 1e-3
 _DEPTHS = (8, 10, 12, 14, 16)
 
@@ -28,14 +29,26 @@ def inspect_scan(scan: HolotomographyScan) -> list[str]:
     -------
     list of str
         One line each: geometry that is not known, angles that are missing, repeated or short of half a turn, frames
-        that are saturated, not finite or cannot be read, darks as bright as flats, a first distance whose pixel is not
-        the smallest. Empty where all is well.
+        that are saturated, not finite or cannot be read, darks as bright as flats, two files of one distance, a first
+        distance whose pixel is not the smallest. Empty where all is well.
     """
     findings = [f"{one.name}: {line}" for one in scan.distances for line in _inspect_distance(one)]
+    findings += _find_twice(scan)
     pixels = [one.geometry.pixel_m for one in scan.distances if one.geometry is not None]
     if pixels and pixels[0] > min(pixels) * (1 + 1e-6):
         findings.append("the first distance has not the smallest pixel: all others lose resolution to it")
     return findings
+
+
+def _find_twice(scan: HolotomographyScan) -> Iterator[str]:
+    """Distances that are the same, or nearly: the second says nothing that the first does not."""
+    known = [one for one in scan.distances if one.geometry is not None]
+    for number, one in enumerate(known):
+        for other in known[:number]:
+            if one.geometry and other.geometry and math.isclose(
+                one.geometry.sample_detector_m, other.geometry.sample_detector_m, rel_tol=_SAME
+            ):
+                yield f"{one.name} was taken at the distance of {other.name}: was another file meant?"
 
 
 def _inspect_distance(scan: DistanceScan) -> Iterator[str]:

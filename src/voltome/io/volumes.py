@@ -165,6 +165,32 @@ def write_volume(
         write(place, shape, dtype, slabs, voxel_size_m=voxel_size_m, overwrite=overwrite)
 
 
+def check_volume_name(path: str | Path, *, overwrite: bool = False) -> Path:
+    """Refuse, before any work, a name that `write_volume` would refuse after it.
+
+    Parameters
+    ----------
+    path : str or Path
+    overwrite : bool
+        An output that exists is nothing wrong.
+
+    Returns
+    -------
+    Path
+        The file or folder that will be written.
+
+    Raises
+    ------
+    InputError
+        If the name has no known format, or exists.
+    """
+    place, inner = split_name(path)
+    _format_of(path, place, inner)
+    if place.exists() and not overwrite:
+        raise InputError(f"{place} already exists: give another name or add --overwrite")
+    return place
+
+
 def split_name(path: str | Path) -> tuple[Path, str | None]:
     """Split ``file.h5::/path`` into the file and the path within it.
 

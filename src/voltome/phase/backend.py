@@ -50,7 +50,7 @@ def find_transforms(array: Array) -> ModuleType | Any:
 
 
 class _Transforms:
-    """fft2 and its kin of an array API namespace, which has them as fftn."""
+    """fft2 and its kin of an array API namespace, which has them as fftn; signatures are SciPy's."""
 
     def __init__(self, fft: Any) -> None:
         self._fft = fft

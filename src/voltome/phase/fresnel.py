@@ -43,7 +43,14 @@ class PlaneGrid:
                 raise InputError(f"{name} must be > 0 (got {value}): give it in metres")
 
     def frequencies(self) -> tuple[Floats, Floats]:
-        """Frequencies along rows (all of them) and along columns (the non-negative ones), cycles a metre."""
+        """Frequencies of what `rfft2` gives.
+
+        Returns
+        -------
+        along_rows : (rows,) float64
+            Cycles a metre, negative ones too.
+        along_columns : (columns // 2 + 1,) float64
+        """
         rows, columns = self.shape
         along_rows, along_columns = np.fft.fftfreq(rows, self.pixel_m), np.fft.rfftfreq(columns, self.pixel_m)
         return along_rows.astype(np.float64), along_columns.astype(np.float64)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.errors import InputError
 from voltome.pipeline.progress import OnProgress, count_jobs
 from voltome.pipeline.reconstruction_settings import ReconstructionSettings
 from voltome.pipeline.scan_axis import find_axis_block, level_projections
@@ -24,7 +23,8 @@ from voltome.pipeline.scan_blocks import (
     retrieve_block,
 )
 from voltome.pipeline.scan_frames import Corrections, OpenScan, forget_scan, name_files, read_replacements, share_scan
-from voltome.pipeline.scan_slices import judge_block, reconstruct_block
+from voltome.pipeline.scan_request import check_request
+from voltome.pipeline.scan_slices import find_tilt_block, judge_block, reconstruct_block
 from voltome.pipeline.summary import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -77,6 +77,8 @@ def reconstruct_scan(
     """
     from voltome import io
 
+    with files.open() as opened:
+        check_request(opened, settings)
     corrections, found = find_corrections(files, settings, run_blocks)
     arrays = corrections.as_arrays()
     scan = share_scan(files, settings, arrays["replacements"])
@@ -87,15 +89,18 @@ def reconstruct_scan(
     lit = _find_lit_rows(rows, corrections)
     levels = level_projections(np.concatenate([one["levels"] for one in done]), lit)
     first, last = settings.rows or (0, rows)
-    if last > rows:
-        raise InputError(f"rows must end at {rows}, the detector's last row, or before (got {last}): lower it")
     axis = _find_axis(integrals, scan, lit, settings, run_blocks)
     shape = settings.shape_vox or (columns, columns)
     volume = io.FrameStack(work / "volume.raw", (last - first, *shape))
     scale, pixel_m, quantity = find_scale(scan)
     slab = max(2, int(_SLAB_BYTES / (8 * angles * columns)) // 2 * 2)
     places = [(row, min(row + slab, last)) for row in range(first, last, slab)]
-    common = (levels, settings, scan.angles_rad, axis["axis_px"], scale)
+    common: tuple[Any, ...] = (levels, settings, scan.angles_rad, axis["axis_px"], scale)
+    tilt = np.zeros(rows)
+    if settings.level_slices and quantity == "delta":
+        (levelled,) = run_blocks("levels", find_tilt_block, [(integrals, *lit, *common)])
+        tilt = levelled["tilt"]
+    common = (*common, tilt)
     run_blocks("slices", reconstruct_block, [(integrals, volume, first, *span, *common) for span in places])
     quality = _judge(volume, integrals, (first, last), lit, common, pixel_m, run_blocks)
     warnings = [axis["warning"], _warn_divergence(scan, axis["axis_px"], found)]
@@ -106,6 +111,7 @@ def reconstruct_scan(
         "shape": list(volume.shape),
         "angles": angles,
         "axis": axis,
+        "tilt": float(np.ptp(tilt)),
         "quality": quality,
         "warnings": [*found["warnings"], *(line for line in warnings if line)],
     }
@@ -270,10 +276,6 @@ def _find_axis(
     run_blocks: RunBlocks,
 ) -> dict[str, Any]:
     if settings.axis_px is not None:
-        if settings.axis_px > integrals.shape[2] - 1:
-            raise InputError(
-                f"axis_px must lie on the detector, 0 to {integrals.shape[2] - 1} (got {settings.axis_px}): lower it"
-            )
         return {"axis_px": settings.axis_px, "given": True, "warning": ""}
     (found,) = run_blocks("axis", find_axis_block, [(integrals, scan.angles_rad, *lit)])
     estimates = {str(name): float(value) for name, value in zip(found["names"], found["values"], strict=True)}
@@ -346,7 +348,8 @@ def reconstruct_to_file(
     Raises
     ------
     InputError
-        If the files are no scan, lack what is needed, or hold too much that is corrupt; or the output exists.
+        If the files are no scan, lack what is needed, or hold too much that is corrupt; or the output exists or has no
+        known suffix.
     ResourceError
         If files cannot be read, or there is no room for the phases or the volume.
     """
@@ -355,11 +358,10 @@ def reconstruct_to_file(
     from voltome import dvc, io
 
     clock = time.perf_counter()
-    out = Path(out)
+    place = io.check_volume_name(out, overwrite=overwrite).absolute()
     files = name_files(names, settings)
-    if out.exists() and not overwrite:
-        raise InputError(f"{out} already exists: give another name or add --overwrite")
-    with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.resolve().parent) as folder:
+    beside = next(folder for folder in place.parents if folder.is_dir())
+    with tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=beside) as folder:
         io.check_free_space(folder, _estimate_bytes(files, settings))
         with dvc.thread_pool(threads) as pool:
 

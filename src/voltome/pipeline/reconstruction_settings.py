@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -10,6 +11,8 @@ from voltome.settings import Settings
 
 _COMMON: dict[str, Any] = {"level": "common"}
 _RARE: dict[str, Any] = {"level": "all"}
+
+_DEVICES = r"cpu|torch|cuda|cupy|torch:[a-z0-9:]+"
 
 _Side = Annotated[int, Field(ge=1, le=10**5)]
 _Length = Annotated[float, Field(gt=0)]
@@ -113,6 +116,11 @@ class ReconstructionSettings(Settings):
         description="filter of rings in slices, by name; null: none",
         json_schema_extra=_COMMON,
     )
+    level_slices: bool = Field(
+        default=True,
+        description="phases: bring each material to one grey along the axis, which the slow variations of phases tilt",
+        json_schema_extra=_RARE,
+    )
     energy_kev: float | None = Field(
         default=None, gt=0, description="photon energy; null: as the files say", json_schema_extra=_COMMON
     )
@@ -132,8 +140,8 @@ class ReconstructionSettings(Settings):
     )
     device: str = Field(
         default="cpu",
-        pattern=r"^(cpu|torch|cuda|cupy|torch:[a-z0-9:]+)$",
-        description="where phases are worked out: cpu (NumPy), torch, cuda or cupy",
+        min_length=1,
+        description="what works out phases: cpu (NumPy), torch, cuda or cupy",
         json_schema_extra=_RARE,
     )
 
@@ -141,4 +149,12 @@ class ReconstructionSettings(Settings):
     def _check(self) -> Self:
         if self.rows is not None and not 0 <= self.rows[0] < self.rows[1]:
             raise ValueError(f"rows must rise from 0 or more (got {list(self.rows)}): give such as [0, 512]")
+        if not re.fullmatch(_DEVICES, self.device):
+            raise ValueError(f"device must be cpu, torch, cuda, cupy or torch:NAME (got {self.device!r}): take cpu")
+        from voltome.reconstruction import SINOGRAM_METHODS, SLICE_METHODS
+
+        for field, known in (("rings_sinogram", SINOGRAM_METHODS), ("rings_slice", SLICE_METHODS)):
+            name = getattr(self, field)
+            if name is not None and name not in known:
+                raise ValueError(f"{field} must be one of {', '.join(known)} (got {name!r}): choose one, or none")
         return self

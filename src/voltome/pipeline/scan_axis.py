@@ -85,7 +85,8 @@ def find_axis_block(integrals: FrameStack, angles_rad: Floats, first: int, last:
             weights = 1 / np.array([sd, pairs[1]]) ** 2
             axis, sd = float(np.average([axis, pairs[0]], weights=weights)), float(weights.sum() ** -0.5)
         else:  # whole frames with their own scatter are believed before single rows
-            (axis, sd), warning = pairs, warning if pairs[1] > _AXIS_APART_PX else ""
+            axis, sd = pairs
+        warning = warning if sd > _AXIS_APART_PX else ""
     return {
         "axis_px": np.array(axis),
         "sd_px": np.array(sd),

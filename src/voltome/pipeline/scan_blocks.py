@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from voltome.pipeline.reconstruction_settings import ReconstructionSettings
 from voltome.pipeline.scan_frames import Corrections, OpenScan, share_scan
+from voltome.pipeline.scan_request import choose_mode
 
 if TYPE_CHECKING:
     from voltome.io import FrameStack, RadiographFiles
@@ -41,17 +42,7 @@ def find_mode(scan: OpenScan) -> str:
     InputError
         If phase is wanted, but energy, pixel or distances are not known.
     """
-    from voltome.errors import InputError
-
-    geometries = [one.geometry for one in scan.scan.distances]
-    known = all(one is not None and one.effective_m > 0 for one in geometries)
-    mode = scan.settings.mode
-    if mode in ("fast", "quality", "paper") and not known:
-        raise InputError(
-            f"mode {mode} needs energy, pixel and distances of all files, which they do not say: give them "
-            "(energy_kev, detector_pixel_m, distances), or mode absorption"
-        )
-    return mode or ("quality" if known else "absorption")
+    return choose_mode(scan.scan, scan.settings)
 
 
 def check_distance(files: RadiographFiles, distance: int) -> Arrays:

@@ -73,7 +73,13 @@ class Corrections:
     screen: Floats
 
     def as_arrays(self) -> dict[str, NDArray[Any]]:
-        """The same as plain arrays, for a file."""
+        """The same as plain arrays, for a file.
+
+        Returns
+        -------
+        dict
+            `replacements`: (n, 4) rows of distance, frame, other frame, weight; `shifts_px`; `screen`.
+        """
         rows = [
             (k, number, other, weight)
             for k, found in enumerate(self.replacements)
@@ -85,7 +91,17 @@ class Corrections:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Corrections:
-        """From the arrays that `as_arrays` gives."""
+        """From plain arrays.
+
+        Parameters
+        ----------
+        arrays : mapping
+            As `as_arrays` gives them.
+
+        Returns
+        -------
+        Corrections
+        """
         return cls(
             read_replacements(arrays["replacements"], len(arrays["shifts_px"])),
             arrays["shifts_px"],
@@ -203,7 +219,13 @@ class OpenScan:
         return np.stack([self.rescale(self.read(angle, k), k, shifts_px[k, angle]) for k in range(count)])
 
     def close(self) -> None:
-        """Close the files."""
+        """Close the files.
+
+        Returns
+        -------
+        None
+            Frames cannot be read any more.
+        """
         self._stack.close()
 
 

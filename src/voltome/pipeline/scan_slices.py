@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Floats = NDArray[np.float64]
 Arrays = dict[str, NDArray[Any]]
 
+_TILT_ROWS = 48
+
 
 def reconstruct_block(
     integrals: FrameStack,
@@ -29,6 +31,7 @@ def reconstruct_block(
     angles_rad: Floats,
     axis_px: float,
     scale: float,
+    tilt: Floats,
 ) -> Arrays:
     """Slices of some rows.
 
@@ -49,6 +52,8 @@ def reconstruct_block(
     axis_px : float
     scale : float
         Of values per pixel.
+    tilt : (rows,) float64
+        Subtracted from the slice of each row.
 
     Returns
     -------
@@ -58,6 +63,7 @@ def reconstruct_block(
     every = np.arange(len(angles_rad))
     slices = _make_slices(integrals, every, start, stop, levels, settings, angles_rad, axis_px)
     slices *= np.float32(scale)
+    slices -= tilt[start:stop, None, None].astype(np.float32)
     volume.write(slice(start - offset, stop - offset), slices)
     return {"mean": slices.mean(axis=(1, 2), dtype=np.float64)}
 
@@ -71,6 +77,7 @@ def judge_block(
     angles_rad: Floats,
     axis_px: float,
     scale: float,
+    tilt: Floats,
     pixel_m: float,
 ) -> Arrays:
     """How good slices of some rows are: edges, contrast, rings, and what two halves of the angles agree on.
@@ -86,6 +93,7 @@ def judge_block(
     angles_rad : (n,) float64
     axis_px : float
     scale : float
+    tilt : (rows,) float64
     pixel_m : float
 
     Returns
@@ -99,7 +107,10 @@ def judge_block(
     from voltome.quality import describe_quality
 
     def make(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        return _make_slices(integrals, chosen, start, stop, levels, settings, angles_rad, axis_px) * np.float32(scale)
+        slices = _make_slices(integrals, chosen, start, stop, levels, settings, angles_rad, axis_px)
+        slices *= np.float32(scale)
+        slices -= tilt[start:stop, None, None].astype(np.float32)
+        return slices
 
     every = np.arange(len(angles_rad))
     try:
@@ -111,6 +122,47 @@ def judge_block(
         for group, values in found.items()
     }
     return {"quality": np.array(json.dumps(plain))}
+
+
+def find_tilt_block(
+    integrals: FrameStack,
+    first: int,
+    last: int,
+    levels: Floats,
+    settings: ReconstructionSettings,
+    angles_rad: Floats,
+    axis_px: float,
+    scale: float,
+) -> Arrays:
+    """What to subtract from the slices of all rows so that a material has one grey along the axis.
+
+    Parameters
+    ----------
+    integrals : FrameStack
+        (angles, rows, columns).
+    first, last : int
+        Rows through which light comes.
+    levels : (angles, rows) float64
+    settings : ReconstructionSettings
+    angles_rad : (n,) float64
+    axis_px : float
+    scale : float
+
+    Returns
+    -------
+    dict
+        `tilt`: (rows,), 0 on average over the rows with light, and constant beyond them.
+    """
+    from voltome.quality import find_slice_levels
+
+    chosen = np.unique(np.linspace(first, last - 1, min(_TILT_ROWS, last - first)).round().astype(int))
+    every = np.arange(len(angles_rad))
+    parts = [_make_slices(integrals, every, row, row + 1, levels, settings, angles_rad, axis_px)[0] for row in chosen]
+    middle, half = (first + last - 1) / 2, max((last - 1 - first) / 2, 1.0)
+    found = find_slice_levels(np.stack(parts) * np.float32(scale), (chosen - middle) / half)
+    place = np.clip((np.arange(integrals.shape[1]) - middle) / half, -1, 1)
+    tilt = np.polynomial.legendre.legval(place, np.r_[0.0, found])
+    return {"tilt": tilt}
 
 
 def _make_slices(

@@ -24,6 +24,7 @@ _HOMES = {
     "find_anchors": "anchors",
     "find_contrast_to_noise": "contrast",
     "find_equalisation": "equalisation",
+    "find_slice_levels": "levels",
     "make_grey_window": "grey_window",
     "measure_edges": "edges",
     "measure_grey": "contrast",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from voltome.quality.edges import EdgeResolution, measure_edges
     from voltome.quality.equalisation import equalise_for_the_eye, find_equalisation
     from voltome.quality.grey_window import GreyWindow, make_grey_window, spread_grey_window
+    from voltome.quality.levels import find_slice_levels
     from voltome.quality.rings import RingPower, measure_rings
     from voltome.quality.shell_correlation import Resolution, ShellCorrelation, correlate_shells
 
@@ -57,6 +59,7 @@ __all__ = [
     "find_anchors",
     "find_contrast_to_noise",
     "find_equalisation",
+    "find_slice_levels",
     "make_grey_window",
     "measure_edges",
     "measure_grey",

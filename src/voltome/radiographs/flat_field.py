@@ -130,6 +130,7 @@ class FlatField:
         if not 0 < floor < 1:
             raise InputError(f"floor must be > 0 and < 1 (got {floor}): 1e-4 is usual")
         _check_shape("ratio", ratio, scan)
+        skip = _add_unreadable(scan, skip)
         groups = _find_groups(scan, skip)
         gain = _find_gain(scan, groups)
         level = _find_dark(scan, dark, skip)
@@ -302,13 +303,21 @@ def _check_shape(name: str, image: Singles | None, scan: DistanceScan) -> None:
         )
 
 
+def _add_unreadable(scan: DistanceScan, skip: NDArray[np.int64] | None) -> NDArray[np.int64]:
+    """Flats and darks not to use, with those that have no value in their middle row: they cannot be read."""
+    middle, columns = scan.frame_shape[0] // 2, slice(0, scan.frame_shape[1])
+    numbers = np.concatenate([scan.find(FLAT), scan.find(DARK)])
+    lost = [n for n in numbers if not np.isfinite(scan.frames[int(n), slice(middle, middle + 1), columns]).any()]
+    return np.union1d(np.array(lost, dtype=np.int64), () if skip is None else skip).astype(np.int64)
+
+
 def _find_groups(scan: DistanceScan, skip: NDArray[np.int64] | None) -> list[NDArray[np.int64]]:
     """Flats with no projection between them."""
     flats = scan.find(FLAT)
     if skip is not None:
         flats = np.setdiff1d(flats, skip)
     if not flats.size:
-        raise InputError(f"{scan.name}: a scan must have flats (got none): add them, or check the image keys")
+        raise InputError(f"{scan.name}: a scan must have flats that can be read (got none): add them, or check the image keys")
     before = np.searchsorted(scan.find(PROJECTION), flats)
     cuts = np.flatnonzero(np.diff(before)) + 1
     return list(np.split(flats, cuts))
@@ -338,7 +347,7 @@ def _find_dark(scan: DistanceScan, dark: float | Singles | None, skip: NDArray[n
     if skip is not None:
         numbers = np.setdiff1d(numbers, skip)
     if not numbers.size:
-        raise InputError(f"{scan.name}: a scan must have darks (got none): add them, or give the dark level")
+        raise InputError(f"{scan.name}: a scan must have darks that can be read (got none): add them, or give the dark level")
     return _average(_read_frames(scan, numbers))[0]
 
 

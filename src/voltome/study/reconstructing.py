@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 RECONSTRUCTION = "reconstruction"
 
 _VOLUME = "volume.raw"
+
+_ONE_AT_A_TIME = threading.Lock()
+"""A scan's flats take memory, and workers keep those of the last one: blocks of several scans would push them out."""
 
 
 def plan_reconstruction(study: Study) -> Iterator[Result]:
@@ -67,7 +71,8 @@ def make_reconstruction(job: Job) -> None:
     settings = job.study.settings
     files = name_files([job.study.locate(name) for name in job.result.sources.values()], settings.reconstruction)
     job.work.mkdir(parents=True, exist_ok=True)
-    volume, summary = reconstruct_scan(files, settings.reconstruction, job.work, job.run_blocks)
+    with _ONE_AT_A_TIME:
+        volume, summary = reconstruct_scan(files, settings.reconstruction, job.work, job.run_blocks)
     _check_voxel(settings.voxel_size_m, summary["voxel_size_m"], job.result.subject)
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
         io.write_volume(folder / _VOLUME, volume, voxel_size_m=settings.voxel_size_m)

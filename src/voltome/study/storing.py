@@ -113,7 +113,16 @@ def _spread(volume: VolumeSource) -> tuple[float, float]:
 
 
 def plain(value: NDArray[Any]) -> float | str:
-    """A number or a word from an array without axes, for JSON."""
+    """A number or a word for JSON.
+
+    Parameters
+    ----------
+    value : array without axes
+
+    Returns
+    -------
+    float or str
+    """
     return str(value) if value.dtype.kind == "U" else float(value)
 
 
