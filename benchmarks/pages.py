@@ -73,9 +73,15 @@ def _write(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
+KEPT = "## Holotomography"
+"""From this heading on a page is kept as it is: what other scripts measured, put in by hand."""
+
+
 def write_page(path: Path, text: str) -> None:
-    """Write a page."""
-    _write(path, text.encode())
+    """Write a page; what stands from the heading `KEPT` on stays."""
+    before = path.read_text(encoding="utf-8") if path.exists() else ""
+    place = before.find(f"\n{KEPT}\n")
+    _write(path, (text if place < 0 else f"{text.rstrip()}\n{before[place:]}").encode())
 
 
 def write_picture(path: Path, png: bytes) -> None:

@@ -62,7 +62,7 @@ def simulate(folder: Path) -> None:
     settings = make_settings("small")
     camera = settings.radiographs.model_copy(update={"ring_fraction": 0.01, "ring_gain": 0.5})
     first = settings.model_copy(update={"steps": settings.steps[:1], "radiographs": camera})
-    simulate_experiment(first, folder, radiographs=True, overwrite=True)
+    simulate_experiment(first, folder, radiographs=True)
 
 
 def run_blocks(
@@ -123,8 +123,8 @@ def draw(stages: Stages, path: str) -> None:
     strongest = float(np.quantile(np.abs(rings[SLICE]), 0.99))
     lit = stages.near.mean(axis=1) > 0.5
     middle, pixel, far = stages.truth.shape[1] // 2, stages.pixel_m, stages.far_pixel_m
-    # What a whole row of the phase has in common is not known: greys are those about the mean of a row.
-    found, true = (part[CUT, middle] - part[CUT].mean(axis=(1, 2))[:, None] for part in (stages.volume, stages.truth))
+    # What all of a volume has in common a phase does not tell: greys are those about the mean.
+    found, true = (part[CUT, middle] - part[CUT].mean() for part in (stages.volume, stages.truth))
     slices = [part - part.mean() for part in (stages.ringed[SLICE], stages.volume[SLICE], stages.truth[SLICE])]
     figure, axes = plt.subplots(3, 3, figsize=(13.5, 12), layout="constrained")
     greys, transmission = (-HALF_WIDTH, HALF_WIDTH), (0.4, 1.7)
@@ -152,8 +152,8 @@ def main(path: str, folder: str | None) -> None:
         draw(make_stages(Path(folder)), path)
         return
     with tempfile.TemporaryDirectory() as made:
-        simulate(Path(made))
-        draw(make_stages(Path(made)), path)
+        simulate(Path(made) / "twin")
+        draw(make_stages(Path(made) / "twin"), path)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 
 from voltome.cli import main
-from voltome.pipeline.twin_folder import open_twin
+from voltome.pipeline.twin_folder import load_settings, open_twin
+from voltome.pipeline.twin_radiographs import write_radiographs
 from voltome.study.compilation import compile_apart
+from voltome.twin.configuration import TwinSettings
 from voltome.twin.experiment import ElectrodeTwin
+from voltome.twin.radiographs import plan_radiographs
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -71,6 +74,21 @@ def experiment(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     out = tmp_path_factory.mktemp("twin") / "experiment"
     assert main(["simulate", str(miniature), "--out", str(out), "--threads", "2", "--quiet"]) == 0
     return out
+
+
+@pytest.fixture(scope="session")
+def filmed_twin(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of radiographs at three distances of T0 and T1 in bright light, with their truth; the axis is at 37.8."""
+    folder = tmp_path_factory.mktemp("twin") / "filmed"
+    beamline = {"photons_per_s": 1e14, "counts_per_photon": 0.08, "n_flats": 10, "n_darks": 5}
+    beamline |= {"angles_per_column": 0.8, "distance_ratios": [1.0, 1.1, 1.4]}
+    values = load_settings(miniature).model_dump() | {"shape": (44, 48, 50), "radiographs": beamline}
+    settings = TwinSettings.model_validate(values)
+    twin, plan = ElectrodeTwin(settings), plan_radiographs(settings)
+    for number, step in enumerate(settings.steps[:2]):
+        (folder / "truth" / step.name).mkdir(parents=True)
+        write_radiographs(folder, twin, plan, number, threads=2)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -69,8 +69,9 @@ def reconstruct(
         typer.Option("--padding", help="Beyond the field: the edge's value, or nothing."),
     ] = "edge",
     filter_name: Annotated[
-        Literal["ramp", "shepp-logan", "hann", "none"], typer.Option("--filter", help="Filter of the backprojection.")
-    ] = "ramp",
+        Literal["ramp", "shepp-logan", "hann", "none"] | None,
+        typer.Option("--filter", help="Filter of the backprojection.", show_default="hann for phases, else ramp"),
+    ] = None,
     rings_sinogram: Annotated[
         str, typer.Option("--rings-sinogram", metavar="NAME", help="Filter of rings in sinograms, or none.")
     ] = "none",

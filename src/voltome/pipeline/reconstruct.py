@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,14 @@ from voltome.pipeline.scan_blocks import (
     check_distance,
     find_mode,
     find_scale,
+    make_screen,
     measure_block,
     refine_block,
     retrieve_block,
 )
 from voltome.pipeline.scan_frames import Corrections, OpenScan, forget_scan, name_files, read_replacements, share_scan
 from voltome.pipeline.scan_request import check_request
-from voltome.pipeline.scan_slices import find_tilt_block, judge_block, reconstruct_block
+from voltome.pipeline.scan_slices import SlicePlan, judge_block, reconstruct_block, sample_block
 from voltome.pipeline.summary import peak_memory_bytes
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ RunBlocks = Callable[[str, Callable[..., Arrays], Sequence[tuple[Any, ...]]], li
 _ANGLES_A_BLOCK = 16
 _REFINED_ANGLES = 24
 _REFINEMENTS = 2
+_LEAST_HIDDEN = 1e-3
 _LEAST_JUDGED, _MOST_JUDGED = 40, 96
 _SLAB_BYTES = 192 << 20
 
@@ -95,14 +98,23 @@ def reconstruct_scan(
     scale, pixel_m, quantity = find_scale(scan)
     slab = max(2, int(_SLAB_BYTES / (8 * angles * columns)) // 2 * 2)
     places = [(row, min(row + slab, last)) for row in range(first, last, slab)]
-    common: tuple[Any, ...] = (levels, settings, scan.angles_rad, axis["axis_px"], scale)
-    tilt = np.zeros(rows)
-    if settings.level_slices and quantity == "delta":
-        (levelled,) = run_blocks("levels", find_tilt_block, [(integrals, *lit, *common)])
-        tilt = levelled["tilt"]
-    common = (*common, tilt)
-    run_blocks("slices", reconstruct_block, [(integrals, volume, first, *span, *common) for span in places])
-    quality = _judge(volume, integrals, (first, last), lit, common, pixel_m, run_blocks)
+    plan = SlicePlan(
+        integrals,
+        settings,
+        scan.angles_rad,
+        axis["axis_px"],
+        scale,
+        settings.filter or ("hann" if quantity == "delta" else "ramp"),
+        levels,
+        np.zeros(rows),
+        np.zeros(rows),
+    )
+    if quantity == "delta":
+        (seen,) = run_blocks("levels", sample_block, [(plan, *lit)])
+        tilt = seen["tilt"] if settings.level_slices else plan.tilt
+        plan = replace(plan, tilt=tilt, opaque=_hide_rows(rows, corrections), dense=float(seen["dense"]))
+    run_blocks("slices", reconstruct_block, [(plan, volume, first, *span) for span in places])
+    quality = _judge(plan, volume, first, lit, pixel_m, run_blocks)
     warnings = [axis["warning"], _warn_divergence(scan, axis["axis_px"], found)]
     summary = found | {
         "mode": find_mode(scan),
@@ -111,7 +123,8 @@ def reconstruct_scan(
         "shape": list(volume.shape),
         "angles": angles,
         "axis": axis,
-        "tilt": float(np.ptp(tilt)),
+        "filter": plan.filter_name,
+        "tilt": float(np.ptp(plan.tilt)),
         "quality": quality,
         "warnings": [*found["warnings"], *(line for line in warnings if line)],
     }
@@ -120,28 +133,36 @@ def reconstruct_scan(
     return volume, summary
 
 
+def _hide_rows(rows: int, corrections: Corrections) -> Floats:
+    """How far each row lies behind the opaque edge."""
+    screen = make_screen(corrections.screen)
+    if screen is None:
+        return np.zeros(rows)
+    hidden = 1 - screen.amplitude(np.arange(rows, dtype=np.float64)) ** 2
+    return np.where(hidden > _LEAST_HIDDEN, hidden, 0.0)
+
+
 def _judge(
+    plan: SlicePlan,
     volume: FrameStack,
-    integrals: FrameStack,
-    rows: tuple[int, int],
+    offset: int,
     lit: tuple[int, int],
-    common: tuple[Any, ...],
     pixel_m: float | None,
     run_blocks: RunBlocks,
 ) -> dict[str, Any]:
     """Quality of some slices in the middle of those that show most; nothing where they are too few or too small."""
     import json
 
-    low, high = max(rows[0], lit[0]), min(rows[1], lit[1])
+    low, high = max(offset, lit[0]), min(offset + volume.shape[0], lit[1])
     if pixel_m is None or high - low < _LEAST_JUDGED or min(volume.shape[1:]) < _LEAST_JUDGED:
         return {}
     whole = slice(0, volume.shape[1]), slice(0, volume.shape[2])
-    scatter = [volume[slice(r - rows[0], r - rows[0] + 1), *whole][0][::2, ::2].std() for r in range(low, high, 4)]
+    scatter = [volume[slice(r - offset, r - offset + 1), *whole][0][::2, ::2].std() for r in range(low, high, 4)]
     textured = np.flatnonzero(np.array(scatter) > 0.6 * np.median(np.sort(scatter)[-len(scatter) // 2 :])) * 4 + low
     middle = int(np.median(textured)) if len(textured) else (low + high) // 2
     half = min(_MOST_JUDGED, high - low) // 2
     start = int(np.clip(middle - half, low, high - 2 * half))
-    (found,) = run_blocks("quality", judge_block, [(integrals, start, start + 2 * half, *common, pixel_m)])
+    (found,) = run_blocks("quality", judge_block, [(plan, start, start + 2 * half, pixel_m)])
     text = str(found["quality"])
     return {} if not text else {"rows": [start, start + 2 * half]} | json.loads(text)
 

@@ -96,8 +96,10 @@ class ReconstructionSettings(Settings):
         description="voxels of a slice along y and x, about the rotation axis; null: as wide as the detector",
         json_schema_extra=_COMMON,
     )
-    filter: Literal["ramp", "shepp-logan", "hann", "none"] = Field(
-        default="ramp", description="filter of the backprojection", json_schema_extra=_COMMON
+    filter: Literal["ramp", "shepp-logan", "hann", "none"] | None = Field(
+        default=None,
+        description="filter of the backprojection; null: hann for phases, whose finest detail is noise, else ramp",
+        json_schema_extra=_COMMON,
     )
     padding: Literal["edge", "zero"] = Field(
         default="edge",

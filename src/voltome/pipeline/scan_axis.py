@@ -17,7 +17,7 @@ _AXIS_ROWS = 16
 _LEVEL_SHARE = 0.02  # of the turn, over which the sample's own level changes
 _SLOW_SHARE = 0.1  # of the columns
 _PAIRS = 48
-_LEAST_ROWS = 16
+_LEAST_SIDE_PX = 32  # below it frames cannot be registered
 _AXIS_APART_PX = 0.5
 _LEAST_AXIS_SD_PX = 0.02
 
@@ -112,7 +112,7 @@ def match_opposites(integrals: FrameStack, angles_rad: Floats, first: int, last:
     -------
     axis_px, sd_px : float
         The median over pairs, and its standard deviation from their scatter. None where no angles are half a turn
-        apart.
+        apart, or there are fewer than 32 rows or columns.
     """
     from voltome.radiographs import measure_shifts
 
@@ -124,7 +124,7 @@ def match_opposites(integrals: FrameStack, angles_rad: Floats, first: int, last:
         if away.min() < 0.01 * step:
             pairs.append((int(i), int(away.argmin())))
     pairs = list(dict.fromkeys((min(pair), max(pair)) for pair in pairs))[:_PAIRS]
-    if not pairs or last - first < _LEAST_ROWS:
+    if not pairs or min(last - first, integrals.shape[2]) < _LEAST_SIDE_PX:
         return None
     part = slice(first, last), slice(0, integrals.shape[2])
     shifts = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,85 +16,119 @@ if TYPE_CHECKING:
     from voltome.reconstruction import FourierReconstructor
 
 Floats = NDArray[np.float64]
+Singles = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
 
-_TILT_ROWS = 48
+_SAMPLED_ROWS = 48
+_DENSE = 0.3  # of the range of greys: how far what lets no light through lies beyond the densest
 
 
-def reconstruct_block(
-    integrals: FrameStack,
-    volume: FrameStack,
-    offset: int,
-    start: int,
-    stop: int,
-    levels: Floats,
-    settings: ReconstructionSettings,
-    angles_rad: Floats,
-    axis_px: float,
-    scale: float,
-    tilt: Floats,
-) -> Arrays:
-    """Slices of some rows.
+@dataclass(frozen=True)
+class SlicePlan:
+    """All that turns rows of line integrals into slices.
 
     Parameters
     ----------
     integrals : FrameStack
         (angles, rows, columns).
+    settings : ReconstructionSettings
+    angles_rad : (n,) float64
+    axis_px : float
+    scale : float
+        Of values per pixel.
+    filter_name : str
+    levels : (angles, rows) float64
+        Added to each row of each projection.
+    tilt : (rows,) float64
+        Subtracted from the slice of each row.
+    opaque : (rows,) float64
+        How far a row lies behind an opaque edge, 0 to 1: there nothing is known of the sample but that it is dense.
+    dense : float
+        Value that opaque rows take.
+    """
+
+    integrals: FrameStack
+    settings: ReconstructionSettings
+    angles_rad: Floats
+    axis_px: float
+    scale: float
+    filter_name: str
+    levels: Floats
+    tilt: Floats
+    opaque: Floats
+    dense: float = 0.0
+
+    def make(self, start: int, stop: int, chosen: slice = slice(None)) -> Singles:
+        """Slices of some rows.
+
+        Parameters
+        ----------
+        start, stop : int
+            Rows.
+        chosen : slice
+            Angles.
+
+        Returns
+        -------
+        (stop - start, y, x) float32
+        """
+        from voltome.reconstruction import remove_rings_in_sinograms, remove_rings_in_slices
+
+        numbers = np.arange(len(self.angles_rad))[chosen]
+        stack = self.integrals[numbers, slice(start, stop), slice(0, self.integrals.shape[2])]
+        sinograms = np.ascontiguousarray(np.swapaxes(stack, 0, 1))
+        sinograms += self.levels[chosen, start:stop].T[:, :, None].astype(np.float32)
+        if self.settings.rings_sinogram is not None:
+            sinograms = remove_rings_in_sinograms(sinograms, method=self.settings.rings_sinogram)
+        plan = _plan_once(
+            self.angles_rad[chosen].tobytes(),
+            self.integrals.shape[2],
+            self.settings.shape_vox,
+            self.settings.padding,
+            self.filter_name,
+        )
+        slices: Singles = plan.reconstruct(sinograms, axis_px=self.axis_px)
+        if self.settings.rings_slice is not None:
+            slices = remove_rings_in_slices(slices, method=self.settings.rings_slice)
+        slices *= np.float32(self.scale)
+        slices -= self.tilt[start:stop, None, None].astype(np.float32)
+        hidden = self.opaque[start:stop, None, None].astype(np.float32)
+        if hidden.any():
+            slices += hidden * (np.float32(self.dense) - slices)
+        return slices
+
+
+def reconstruct_block(plan: SlicePlan, volume: FrameStack, offset: int, start: int, stop: int) -> Arrays:
+    """Slices of some rows.
+
+    Parameters
+    ----------
+    plan : SlicePlan
     volume : FrameStack
         Takes the slices.
     offset : int
         Row of the volume's first slice.
     start, stop : int
         Rows.
-    levels : (angles, rows) float64
-        Added to each row.
-    settings : ReconstructionSettings
-    angles_rad : (n,) float64
-    axis_px : float
-    scale : float
-        Of values per pixel.
-    tilt : (rows,) float64
-        Subtracted from the slice of each row.
 
     Returns
     -------
     dict
         `mean` of each slice.
     """
-    every = np.arange(len(angles_rad))
-    slices = _make_slices(integrals, every, start, stop, levels, settings, angles_rad, axis_px)
-    slices *= np.float32(scale)
-    slices -= tilt[start:stop, None, None].astype(np.float32)
+    slices = plan.make(start, stop)
     volume.write(slice(start - offset, stop - offset), slices)
     return {"mean": slices.mean(axis=(1, 2), dtype=np.float64)}
 
 
-def judge_block(
-    integrals: FrameStack,
-    start: int,
-    stop: int,
-    levels: Floats,
-    settings: ReconstructionSettings,
-    angles_rad: Floats,
-    axis_px: float,
-    scale: float,
-    tilt: Floats,
-    pixel_m: float,
-) -> Arrays:
+def judge_block(plan: SlicePlan, start: int, stop: int, pixel_m: float) -> Arrays:
     """How good slices of some rows are: edges, contrast, rings, and what two halves of the angles agree on.
 
     Parameters
     ----------
-    integrals : FrameStack
-        (angles, rows, columns).
+    plan : SlicePlan
     start, stop : int
         Rows that show the electrode.
-    levels : (angles, rows) float64
-    settings : ReconstructionSettings
-    angles_rad : (n,) float64
-    axis_px : float
-    scale : float
-    tilt : (rows,) float64
     pixel_m : float
 
     Returns
@@ -106,15 +141,9 @@ def judge_block(
     from voltome.errors import InputError
     from voltome.quality import describe_quality
 
-    def make(chosen: NDArray[np.int64]) -> NDArray[np.float32]:
-        slices = _make_slices(integrals, chosen, start, stop, levels, settings, angles_rad, axis_px)
-        slices *= np.float32(scale)
-        slices -= tilt[start:stop, None, None].astype(np.float32)
-        return slices
-
-    every = np.arange(len(angles_rad))
+    halves = plan.make(start, stop, slice(0, None, 2)), plan.make(start, stop, slice(1, None, 2))
     try:
-        found = describe_quality(make(every), voxel_size_m=pixel_m, halves=(make(every[::2]), make(every[1::2])))
+        found = describe_quality(plan.make(start, stop), voxel_size_m=pixel_m, halves=halves)
     except InputError:
         return {"quality": np.array("")}
     plain = {
@@ -124,75 +153,37 @@ def judge_block(
     return {"quality": np.array(json.dumps(plain))}
 
 
-def find_tilt_block(
-    integrals: FrameStack,
-    first: int,
-    last: int,
-    levels: Floats,
-    settings: ReconstructionSettings,
-    angles_rad: Floats,
-    axis_px: float,
-    scale: float,
-) -> Arrays:
-    """What to subtract from the slices of all rows so that a material has one grey along the axis.
+def sample_block(plan: SlicePlan, first: int, last: int) -> Arrays:
+    """What some slices say of all: how greys tilt along the axis, and what would be denser than all of them.
 
     Parameters
     ----------
-    integrals : FrameStack
-        (angles, rows, columns).
+    plan : SlicePlan
     first, last : int
         Rows through which light comes.
-    levels : (angles, rows) float64
-    settings : ReconstructionSettings
-    angles_rad : (n,) float64
-    axis_px : float
-    scale : float
 
     Returns
     -------
     dict
-        `tilt`: (rows,), 0 on average over the rows with light, and constant beyond them.
+        `tilt`: (rows,) to subtract from slices so that a material has one grey along the axis: 0 on average over the
+        rows with light, constant beyond them. `dense`: a value beyond the densest.
     """
     from voltome.quality import find_slice_levels
 
-    chosen = np.unique(np.linspace(first, last - 1, min(_TILT_ROWS, last - first)).round().astype(int))
-    every = np.arange(len(angles_rad))
-    parts = [_make_slices(integrals, every, row, row + 1, levels, settings, angles_rad, axis_px)[0] for row in chosen]
+    chosen = np.unique(np.linspace(first, last - 1, min(_SAMPLED_ROWS, last - first)).round().astype(int))
+    slices = np.concatenate([plan.make(int(row), int(row) + 1) for row in chosen])
     middle, half = (first + last - 1) / 2, max((last - 1 - first) / 2, 1.0)
-    found = find_slice_levels(np.stack(parts) * np.float32(scale), (chosen - middle) / half)
-    place = np.clip((np.arange(integrals.shape[1]) - middle) / half, -1, 1)
+    found = find_slice_levels(slices, (chosen - middle) / half)
+    place = np.clip((np.arange(plan.integrals.shape[1]) - middle) / half, -1, 1)
     tilt = np.polynomial.legendre.legval(place, np.r_[0.0, found])
-    return {"tilt": tilt}
-
-
-def _make_slices(
-    integrals: FrameStack,
-    chosen: NDArray[np.int64],
-    start: int,
-    stop: int,
-    levels: Floats,
-    settings: ReconstructionSettings,
-    angles_rad: Floats,
-    axis_px: float,
-) -> NDArray[np.float32]:
-    """Slices from some of the angles, rings removed, in values per pixel."""
-    from voltome.reconstruction import remove_rings_in_sinograms, remove_rings_in_slices
-
-    whole = slice(0, integrals.shape[2])
-    stack = integrals[chosen, slice(start, stop), whole]
-    sinograms = np.ascontiguousarray(np.swapaxes(stack, 0, 1))
-    sinograms += levels[chosen, start:stop].T[:, :, None].astype(np.float32)
-    if settings.rings_sinogram is not None:
-        sinograms = remove_rings_in_sinograms(sinograms, method=settings.rings_sinogram)
-    plan = _plan_once(angles_rad[chosen].tobytes(), integrals.shape[2], settings)
-    slices = plan.reconstruct(sinograms, axis_px=axis_px)
-    if settings.rings_slice is not None:
-        slices = remove_rings_in_slices(slices, method=settings.rings_slice)
-    return slices
+    low, high = np.quantile(slices[:, ::4, ::4] - tilt[chosen][:, None, None], (0.01, 0.99))
+    return {"tilt": tilt, "dense": np.array(high + _DENSE * (high - low))}
 
 
 @lru_cache(maxsize=2)
-def _plan_once(angles: bytes, columns: int, settings: ReconstructionSettings) -> FourierReconstructor:
+def _plan_once(
+    angles: bytes, columns: int, shape_vox: tuple[int, int] | None, padding: str, filter_name: str
+) -> FourierReconstructor:
     """Transforms are planned once for all slabs of a scan; threads may share them."""
     from voltome.reconstruction import FourierReconstructor
 
@@ -200,7 +191,7 @@ def _plan_once(angles: bytes, columns: int, settings: ReconstructionSettings) ->
         np.frombuffer(angles),
         columns,
         axis_px=(columns - 1) / 2,
-        shape_vox=settings.shape_vox,
-        padding=settings.padding,
-        filter_name=settings.filter,
+        shape_vox=shape_vox,
+        padding=padding,
+        filter_name=filter_name,
     )

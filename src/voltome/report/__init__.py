@@ -13,6 +13,7 @@ _HOMES = {
     "AxialMap": "electrode_findings",
     "BoxStrain": "electrode_findings",
     "CellCurve": "electrode_findings",
+    "describe_reconstructions": "reconstruction",
     "displacement_figure": "figures",
     "draw_electrode_figures": "electrode",
     "ElectrodeFindings": "electrode_findings",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         volumes_figure,
     )
     from voltome.report.noise import figure_to_svg, noise_figure
+    from voltome.report.reconstruction import describe_reconstructions
     from voltome.report.series import SeriesScan, read_scans, render_series_report
     from voltome.report.series_figures import curves_figure, film_figure
 
@@ -60,6 +62,7 @@ __all__ = [
     "Histogram",
     "SeriesScan",
     "curves_figure",
+    "describe_reconstructions",
     "displacement_figure",
     "draw_electrode_figures",
     "figure_to_png",

@@ -17,6 +17,7 @@ from voltome.report import correlation, electrode_page, series_figures, wording
 from voltome.report.electrode_findings import ElectrodeFindings
 from voltome.report.measures import decompose_phi
 from voltome.report.pictures import Picture, embed_png, embed_svg
+from voltome.report.reconstruction import ReconstructionPart
 
 FILES = (
     ("volumes.zarr", "every scan in one grey window, OME-Zarr with axes t, z, y, x"),
@@ -140,6 +141,7 @@ def render_series_report(
     repeats: Sequence[Mapping[str, Any]] = (),
     truth: Sequence[Mapping[str, Any]] = (),
     electrode: ElectrodeFindings | None = None,
+    reconstruction: ReconstructionPart | None = None,
     large_difference_vox: float = LARGE_DIFFERENCE_VOX,
 ) -> str:
     """Write the page of a series of scans.
@@ -167,6 +169,8 @@ def render_series_report(
         On a twin, rows with scan, name, true, recovered, error, sd, unit.
     electrode : ElectrodeFindings or None
         With it the page tells the electrode's story first: swelling, strain, what discharge leaves, errors, truth.
+    reconstruction : ReconstructionPart or None
+        Where the scans come from radiographs: what `describe_reconstructions` says of them.
     large_difference_vox : float
         Median difference between composed and direct displacement beyond which the page warns.
 
@@ -197,6 +201,7 @@ def render_series_report(
         + find_series_warnings(scans, repeats, large_difference_vox, voxel_size_m)
         + [str(text) for text in summary.get("warnings") or []],
         pictures=pictures,
+        reconstruction=reconstruction,
         repeats=list(repeats),
         truth=list(truth),
         has_truth=any(math.isfinite(scan.truth_error_vox) for scan in scans),

@@ -17,8 +17,9 @@ from voltome.study.correlating import plan_direct
 from voltome.study.electrode import plan_electrode, read_measurements
 from voltome.study.electrode_ground import list_repeats, read_map, read_surface
 from voltome.study.job import Job
+from voltome.study.reconstructing import plan_reconstruction
 from voltome.study.result import Result
-from voltome.study.storing import VOLUMES, plan_volumes
+from voltome.study.storing import VOLUMES, plan_grey, plan_volumes
 from voltome.study.study_file import Study
 from voltome.study.truth import plan_truth
 
@@ -57,6 +58,8 @@ def plan_gathering(study: Study, step: str) -> Result:
     settings = study.settings
     sources = {} if settings.electrochemistry.cycler is None else {"cycler": settings.electrochemistry.cycler}
     plans = (
+        plan_reconstruction,
+        *((plan_grey,) if settings.scans and settings.scans[0].radiographs else ()),
         plan_volumes,
         plan_alignment,
         plan_surface,

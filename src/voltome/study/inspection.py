@@ -112,6 +112,7 @@ def _open_file(study: Study, place: Place, name: str, path: str, findings: Findi
 def _open_radiographs(study: Study, number: int, findings: Findings, *, planned: bool) -> FoundScan | None:
     """Open the radiographs of a scan and see what volume they give."""
     from voltome.pipeline.scan_frames import name_files
+    from voltome.pipeline.scan_request import check_request
 
     scan, settings = study.settings.scans[number], study.settings.reconstruction
     names = [study.locate(name) for name in scan.radiographs]
@@ -119,6 +120,7 @@ def _open_radiographs(study: Study, number: int, findings: Findings, *, planned:
         return None
     try:
         with name_files(names, settings).open() as opened:
+            check_request(opened, settings)
             first = opened.distances[0]
             rows, columns = first.frame_shape
             pixel = None if first.geometry is None else first.geometry.pixel_m
@@ -127,7 +129,7 @@ def _open_radiographs(study: Study, number: int, findings: Findings, *, planned:
         return None
     low, high = settings.rows or (0, rows)
     y, x = settings.shape_vox or (columns, columns)
-    return FoundScan(scan.name, (min(high, rows) - low, y, x), "float32", pixel)
+    return FoundScan(scan.name, (high - low, y, x), "float32", pixel)
 
 
 def _open_volume(study: Study, path: str) -> Volume:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from voltome.study.source import SourceFile, describe_source
 from voltome.study.study_file import Study
 
 if TYPE_CHECKING:
+    from voltome.pipeline.reconstruction_settings import ReconstructionSettings
     from voltome.quality.grey_window import Polarity
 
 RECONSTRUCTION = "reconstruction"
@@ -76,7 +77,8 @@ def make_reconstruction(job: Job) -> None:
     _check_voxel(settings.voxel_size_m, summary["voxel_size_m"], job.result.subject)
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
         io.write_volume(folder / _VOLUME, volume, voxel_size_m=settings.voxel_size_m)
-        io.write_json(folder / "summary.json", io.plain_json(_name_plainly(summary, settings.reconstruction)))
+        told = {job.study.locate(name): name for name in job.result.sources.values()}
+        io.write_json(folder / "summary.json", io.plain_json(_name_plainly(summary, settings.reconstruction, told)))
     job.publish(f"{RECONSTRUCTION}/{job.result.subject}")
     for left in (job.work / "integrals.raw", job.work / "volume.raw"):
         left.unlink(missing_ok=True)
@@ -92,10 +94,43 @@ def _check_voxel(wanted_m: float, pixel_m: float | None, name: str) -> None:
         )
 
 
-def _name_plainly(summary: dict[str, Any], settings: Any) -> dict[str, Any]:
-    """A summary without the folders of this machine."""
-    shifts = [one | {"name": Path(one["name"].partition("::")[0]).name} for one in summary["shifts"]]
-    return summary | {"shifts": shifts, "settings": settings.model_dump(mode="json")}
+def _name_plainly(
+    summary: dict[str, Any], settings: ReconstructionSettings, names: Mapping[str, str]
+) -> dict[str, Any]:
+    """A summary with files as the study names them, not with the folders of this machine."""
+
+    def shorten(text: str) -> str:
+        for located, name in names.items():
+            text = text.replace(located, name)
+        return text
+
+    shifts = [one | {"name": shorten(one["name"]).partition("::")[0]} for one in summary["shifts"]]
+    warnings = [shorten(line) for line in summary["warnings"]]
+    return summary | {"shifts": shifts, "warnings": warnings, "settings": settings.model_dump(mode="json")}
+
+
+def gather_reconstructions(job: Job) -> tuple[dict[str, dict[str, Any]], dict[str, Any] | None]:
+    """What is known of the volumes that stand, and of their grey, for a report.
+
+    Parameters
+    ----------
+    job : Job
+        Of a result to which these are inputs.
+
+    Returns
+    -------
+    summaries : dict
+        By scan; empty where volumes were given.
+    grey : dict or None
+    """
+    from voltome import io
+
+    def read(name: str) -> dict[str, Any] | None:
+        return io.read_json(job.store / name / "summary.json") if name in job.result.inputs else None
+
+    scans = [scan.name for scan in job.study.settings.scans]
+    found = {name: read(f"{RECONSTRUCTION}/{name}") for name in scans}
+    return {name: one for name, one in found.items() if one is not None}, read("grey/window")
 
 
 def describe_scan(study: Study, store: Path, scan: Scan) -> SourceFile:
@@ -169,7 +204,8 @@ def read_textured_slab(volume: VolumeSource) -> NDArray[np.float32]:
     z, y, x = volume.shape
     whole = slice(0, y), slice(0, x)
     scatter = np.array([gaussian_filter(volume[slice(i, i + 1), *whole][0][::2, ::2], 1.5).std() for i in range(z)])
-    textured = np.r_[False, np.abs(np.log(scatter / np.quantile(scatter, 0.75))) < np.log(2.0), False]
+    usual = np.quantile(scatter, 0.75)
+    textured = np.r_[False, (scatter > usual / 2) & (scatter < usual * 2), False]
     edges = np.flatnonzero(np.diff(textured.astype(int)))
     starts, stops = edges[::2], edges[1::2]
     if not len(starts):

@@ -57,8 +57,8 @@ def find_volume_problems(volumes: VolumeSettings) -> Iterator[SettingProblem]:
     if len(set(flip)) < len(flip) or not set(flip) <= set("zyx"):
         yield _problem(("flip",), f"must name axes of z, y and x, each once (got {flip!r}): give such as z")
     low, high = volumes.grey_low, volumes.grey_high
-    if low is not None and high is not None and low >= high:
-        yield _problem(("grey_high",), f"must be > grey_low, {low:g} (got {high:g}): exchange or widen them")
+    if low is not None and low == high:
+        yield _problem(("grey_high",), f"must not be grey_low, {low:g} (got {high:g}): widen them")
 
 
 def find_region_problems(region: RegionSettings) -> Iterator[SettingProblem]:
@@ -149,8 +149,12 @@ def find_scan_problems(study: StudySettings) -> Iterator[SettingProblem]:
 
 
 def _find_source_problems(study: StudySettings) -> Iterator[SettingProblem]:
-    """Scans need a volume or radiographs, all of them the same."""
+    """Scans need a volume or radiographs, all of them the same; decrements may run against grey, volumes not."""
     scans = study.scans
+    low, high = study.volumes.grey_low, study.volumes.grey_high
+    if low is not None and high is not None and low > high and not (scans and scans[0].radiographs):
+        rule = f"must be > grey_low, {low:g} (got {high:g}): exchange or widen them"
+        yield _problem(("volumes", "grey_high"), rule)
     for number, scan in enumerate(scans):
         if not scan.volume and not scan.radiographs:
             yield _problem(

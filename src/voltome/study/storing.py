@@ -12,7 +12,7 @@ from voltome.grid import Block, Shape3, VolumeSource
 from voltome.study.job import Job
 from voltome.study.result import Result
 from voltome.study.reconstructing import describe_scan, find_anchored_window
-from voltome.study.source import SourceFile
+from voltome.study.source import SourceFile, describe_source
 from voltome.study.study_file import Study
 
 VOLUMES = "volumes.zarr"
@@ -60,12 +60,15 @@ def make_grey(job: Job) -> None:
     """
     from voltome import io
 
-    volumes = job.study.settings.volumes
-    source = describe_scan(job.study, job.store, job.study.settings.scans[0])
-    if job.result.inputs:
+    volumes, first = job.study.settings.volumes, job.study.settings.scans[0]
+    low, high = volumes.grey_low, volumes.grey_high
+    if low is not None and high is not None:
+        window: dict[str, NDArray[Any]] = {"low": np.array(low), "high": np.array(high)}
+    elif first.radiographs:
+        source = describe_scan(job.study, job.store, first)
         window = job.run("anchors", find_anchored_window, source, job.study.settings.polarity)
     else:
-        window = job.run("window", find_grey_window, source, volumes.grey_low, volumes.grey_high)
+        window = job.run("window", find_grey_window, describe_source(job.study, first.volume), low, high)
     summary = {f"grey_{name}" if name in ("low", "high") else name: plain(value) for name, value in window.items()}
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
         io.write_json(folder / "summary.json", summary)

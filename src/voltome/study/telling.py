@@ -14,6 +14,7 @@ from voltome import __version__
 from voltome.study.composing import derive_strain
 from voltome.study.electrode_findings import gather_findings, plan_gathering, read_slices
 from voltome.study.job import Job
+from voltome.study.reconstructing import gather_reconstructions
 from voltome.study.result import Result
 from voltome.study.study_file import Study
 
@@ -259,6 +260,9 @@ def make_report(job: Job) -> None:
         repeats=repeats,
         truth=truth,
         electrode=gather_findings(job),
+        reconstruction=report.describe_reconstructions(
+            *gather_reconstructions(job), polarity=settings.polarity
+        ),
     )
     io.write_text(job.out, page, overwrite=True)
     job.publish("report.html")
