@@ -65,7 +65,9 @@ def judge_step(
     for group in ("edges", "truth", "grey_bias", "rings", "anchors"):
         found |= {f"{group}.{name}": value for name, value in described.get(group, {}).items()}
     # What the mean of a slice has to do with that of the truth: interior tomography does not know it.
-    offset = (seen[first:last].mean(axis=(1, 2)) - truth[first:last].mean(axis=(1, 2))) / (5.51e-7 - scan.electrolyte_delta)
+    offset = (seen[first:last].mean(axis=(1, 2)) - truth[first:last].mean(axis=(1, 2))) / (
+        5.51e-7 - scan.electrolyte_delta
+    )
     found |= {"offset of slices, spread over contrast": float(np.ptp(offset))}
     return found
 

@@ -1,4 +1,4 @@
-"""What a tomographic scan is before reconstruction: frames in the order in which they were taken, and what each one is."""
+"""What a tomographic scan is before reconstruction: frames in the order they were taken, and what each one is."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ class Geometry:
     """Where source, sample and detector are for one distance.
 
     A wave from a point source is, but for its magnification, the parallel wave at the effective distance
-    z1 z2 / (z1 + z2) (the Fresnel scaling theorem; Paganin, Coherent X-Ray Optics, 10.1093/acprof:oso/9780198567288.001.0001).
+    z1 z2 / (z1 + z2) (the Fresnel scaling theorem; Paganin, Coherent X-Ray Optics,
+    10.1093/acprof:oso/9780198567288.001.0001).
 
     Parameters
     ----------

@@ -212,3 +212,16 @@ def test_twice_the_nodes_and_half_the_threads_take_longer(film):
     alone = estimate_study(settings, SHAPE, threads=1)
     assert deeper.seconds > 1.9 * one.seconds
     assert alone.seconds == pytest.approx(2 * one.seconds)
+
+
+def test_radiographs_add_their_phases_and_volumes(film):
+    settings = load_study(film).settings
+    plain = estimate_study(settings, SHAPE, threads=2)
+    filmed = estimate_study(settings, SHAPE, threads=2, frames=(4, 100, 44, 60))
+    volume, phases = 4 * math.prod(SHAPE), 4 * 100 * 44 * 60
+    assert filmed.disk_bytes - plain.disk_bytes == 3 * volume + phases + volume
+    assert filmed.cpu_s > plain.cpu_s and filmed.seconds == pytest.approx(filmed.cpu_s / 2)
+    double = estimate_study(settings, SHAPE, threads=2, frames=(4, 200, 44, 60))
+    assert double.disk_bytes - filmed.disk_bytes == phases
+    large = estimate_study(settings, SHAPE, threads=2, frames=(4, 100, 2048, 2048))
+    assert 1 < large.memory_bytes / 2**30 < 8

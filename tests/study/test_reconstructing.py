@@ -140,7 +140,9 @@ def test_voxels_of_another_size_fail_in_one_line(film: Path) -> None:
     write_study(film, ("3.0e-07", "3.1e-07"), (ABSORPTION[0], ABSORPTION[1] + geometry))
     failed = run(film, film / "out").failed
     assert set(failed) == {"reconstruction/T0", "reconstruction/T1"}
-    assert "voxel_size_m must be 3e-07, the pixel at the sample that the radiographs of T" in failed["reconstruction/T0"]
+    assert (
+        "voxel_size_m must be 3e-07, the pixel at the sample that the radiographs of T" in failed["reconstruction/T0"]
+    )
     assert not (film / "out" / "reconstruction").exists()
 
 

@@ -45,8 +45,10 @@ def _find_twice(scan: HolotomographyScan) -> Iterator[str]:
     known = [one for one in scan.distances if one.geometry is not None]
     for number, one in enumerate(known):
         for other in known[:number]:
-            if one.geometry and other.geometry and math.isclose(
-                one.geometry.sample_detector_m, other.geometry.sample_detector_m, rel_tol=_SAME
+            if (
+                one.geometry
+                and other.geometry
+                and math.isclose(one.geometry.sample_detector_m, other.geometry.sample_detector_m, rel_tol=_SAME)
             ):
                 yield f"{one.name} was taken at the distance of {other.name}: was another file meant?"
 

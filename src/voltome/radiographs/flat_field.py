@@ -317,7 +317,9 @@ def _find_groups(scan: DistanceScan, skip: NDArray[np.int64] | None) -> list[NDA
     if skip is not None:
         flats = np.setdiff1d(flats, skip)
     if not flats.size:
-        raise InputError(f"{scan.name}: a scan must have flats that can be read (got none): add them, or check the image keys")
+        raise InputError(
+            f"{scan.name}: a scan must have flats that can be read (got none): add them, or check the image keys"
+        )
     before = np.searchsorted(scan.find(PROJECTION), flats)
     cuts = np.flatnonzero(np.diff(before)) + 1
     return list(np.split(flats, cuts))
@@ -347,7 +349,9 @@ def _find_dark(scan: DistanceScan, dark: float | Singles | None, skip: NDArray[n
     if skip is not None:
         numbers = np.setdiff1d(numbers, skip)
     if not numbers.size:
-        raise InputError(f"{scan.name}: a scan must have darks that can be read (got none): add them, or give the dark level")
+        raise InputError(
+            f"{scan.name}: a scan must have darks that can be read (got none): add them, or give the dark level"
+        )
     return _average(_read_frames(scan, numbers))[0]
 
 

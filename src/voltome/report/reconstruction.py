@@ -102,7 +102,7 @@ def _describe_grey(grey: Mapping[str, Any], polarity: str) -> str:
     low, high = (wording.write_number(float(grey[name]), 4) for name in ("grey_low", "grey_high"))
     text = f"Grey 0 is {low}, grey 65535 is {high} at every scan ({polarity.replace('-', ' ')})."
     if "silicon" not in grey:
-        return f"{text} Bulk silicon and electrolyte did not stand out in the first scan: percentiles were taken."
+        return f"{text} No bulk materials anchor it."
     marks = [
         f"{name} at {wording.write_number(float(grey[name]), 3)} (spread {wording.write_number(grey[f'{name}_sd'], 2)})"
         for name in ("silicon", "electrolyte")

@@ -104,7 +104,7 @@ def check_study(
     if scans:
         first = scans[min(scans)]
         _check_geometry(study.settings, first.shape, findings)
-        estimate = estimate_study(study.settings, first.shape, threads=workers)
+        estimate = estimate_study(study.settings, first.shape, frames=first.frames, threads=workers)
         facts |= _check_machine(estimate, out, findings)
         facts |= {"shape": list(first.shape), "dtype": first.dtype, **vars(estimate)}
         facts["pyramid"] = list(study.settings.correlation.fit_pyramid(first.shape))

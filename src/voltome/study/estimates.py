@@ -18,6 +18,12 @@ WINDOW_VOXEL_MS = 8e-6
 VOXEL_MS = 4e-5
 """CPU time of a voxel that is read, registered, reduced and stored."""
 
+FRAME_PIXEL_MS = 7e-4
+"""CPU time of a pixel of a radiograph: flat field, registration, phase in mode quality."""
+
+SLICE_VOXEL_MS = 5e-4
+"""CPU time of a voxel that is reconstructed and looked at."""
+
 _STORED_VOXEL_BYTES = 2 * 1.2  # uint16 with its pyramid: noise hardly compresses
 _NODE_BYTES = 1500  # of a field on disk, strain and ParaView's file included
 _BASE_BYTES = 300 * 2**20
@@ -25,6 +31,9 @@ _BLOCKS_BYTES = 768 * 2**20  # what the correlation may take for its blocks
 _BLOCK_VOXEL_BYTES = 32
 _BLOCK_NODE_BYTES = 10_000
 _THREAD_BYTES = 64 * 2**20
+_VALUE_BYTES = 4  # of phases and reconstructed volumes
+_FLATS = 24  # frames that are kept of each distance: dark, flats, eigenflats
+_PHASE_FRAMES = 60  # frames that a thread works with while it retrieves a phase
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,9 @@ class StudyEstimate:
     seconds: float
 
 
-def estimate_study(settings: StudySettings, shape: Shape3, *, threads: int) -> StudyEstimate:
+def estimate_study(
+    settings: StudySettings, shape: Shape3, *, threads: int, frames: tuple[int, int, int, int] | None = None
+) -> StudyEstimate:
     """Estimate what a study needs.
 
     Parameters
@@ -64,6 +75,8 @@ def estimate_study(settings: StudySettings, shape: Shape3, *, threads: int) -> S
         Voxels of a scan along z, y, x.
     threads : int
         That work at once.
+    frames : tuple of int, optional
+        Of a scan that is given as radiographs: distances, angles, rows and columns.
 
     Returns
     -------
@@ -78,15 +91,42 @@ def estimate_study(settings: StudySettings, shape: Shape3, *, threads: int) -> S
     cpu_s = ((pairs + direct) * (nodes * node_ms + voxels * VOXEL_MS) + scans * voxels * VOXEL_MS) / 1000
     fields = 2 * pairs + direct  # increments, composed and direct ones
     blocks = min(_BLOCKS_BYTES, voxels * _BLOCK_VOXEL_BYTES)
+    raw = _estimate_reconstruction(scans, voxels, threads, frames)
+    cpu_s += raw.cpu_s
     return StudyEstimate(
         nodes=nodes,
         pairs=pairs,
         direct_pairs=direct,
-        disk_bytes=math.ceil(scans * voxels * _STORED_VOXEL_BYTES + fields * nodes * _NODE_BYTES),
-        memory_bytes=_BASE_BYTES + blocks + nodes * _BLOCK_NODE_BYTES + threads * _THREAD_BYTES,
+        disk_bytes=math.ceil(scans * voxels * _STORED_VOXEL_BYTES + fields * nodes * _NODE_BYTES) + raw.disk_bytes,
+        memory_bytes=_BASE_BYTES + max(raw.memory_bytes, blocks + nodes * _BLOCK_NODE_BYTES + threads * _THREAD_BYTES),
         node_ms=node_ms,
         cpu_s=cpu_s,
         seconds=cpu_s / threads,
+    )
+
+
+@dataclass(frozen=True)
+class _Reconstruction:
+    """What volumes cost beyond those that are given."""
+
+    disk_bytes: int = 0
+    memory_bytes: int = 0
+    cpu_s: float = 0.0
+
+
+def _estimate_reconstruction(
+    scans: int, voxels: int, threads: int, frames: tuple[int, int, int, int] | None
+) -> _Reconstruction:
+    """Volumes stay; the phases of one scan at a time, and its volume once more, go when they have been used."""
+    if frames is None:
+        return _Reconstruction()
+    distances, angles, rows, columns = frames
+    frame = rows * columns
+    pixel_ms = distances * angles * frame * FRAME_PIXEL_MS
+    return _Reconstruction(
+        disk_bytes=_VALUE_BYTES * (scans * voxels + angles * frame + voxels),
+        memory_bytes=_VALUE_BYTES * frame * (distances * _FLATS + threads * _PHASE_FRAMES),
+        cpu_s=scans * (pixel_ms + voxels * SLICE_VOXEL_MS) / 1000,
     )
 
 

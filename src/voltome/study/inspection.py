@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.errors import VoltomeError
+from voltome.frames import PROJECTION
 from voltome.grid import Block, Shape3, make_block
 from voltome.settings import Place
 from voltome.study.findings import Findings
@@ -45,12 +46,15 @@ class FoundScan:
     dtype : str
     voxel_size_m : float or None
         As the file says, where it does.
+    frames : tuple of int or None
+        Of a scan that is given as radiographs: distances, angles, rows and columns.
     """
 
     name: str
     shape: Shape3
     dtype: str
     voxel_size_m: float | None
+    frames: tuple[int, int, int, int] | None = None
 
 
 def inspect_scans(study: Study, findings: Findings, *, planned: bool = False) -> dict[int, FoundScan]:
@@ -123,13 +127,14 @@ def _open_radiographs(study: Study, number: int, findings: Findings, *, planned:
             check_request(opened, settings)
             first = opened.distances[0]
             rows, columns = first.frame_shape
+            frames = len(opened.distances), len(first.find(PROJECTION)), rows, columns
             pixel = None if first.geometry is None else first.geometry.pixel_m
     except VoltomeError as error:
         findings.refuse(("scans", number, "radiographs"), f"cannot be used: {error}")
         return None
     low, high = settings.rows or (0, rows)
     y, x = settings.shape_vox or (columns, columns)
-    return FoundScan(scan.name, (high - low, y, x), "float32", pixel)
+    return FoundScan(scan.name, (high - low, y, x), "float32", pixel, frames)
 
 
 def _open_volume(study: Study, path: str) -> Volume:

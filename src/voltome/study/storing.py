@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from voltome.grid import Block, Shape3, VolumeSource
 from voltome.study.job import Job
-from voltome.study.result import Result
 from voltome.study.reconstructing import describe_scan, find_anchored_window
+from voltome.study.result import Result
 from voltome.study.source import SourceFile, describe_source
 from voltome.study.study_file import Study
 

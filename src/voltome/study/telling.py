@@ -260,9 +260,7 @@ def make_report(job: Job) -> None:
         repeats=repeats,
         truth=truth,
         electrode=gather_findings(job),
-        reconstruction=report.describe_reconstructions(
-            *gather_reconstructions(job), polarity=settings.polarity
-        ),
+        reconstruction=report.describe_reconstructions(*gather_reconstructions(job), polarity=settings.polarity),
     )
     io.write_text(job.out, page, overwrite=True)
     job.publish("report.html")
