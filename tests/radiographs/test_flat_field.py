@@ -164,8 +164,7 @@ def test_dynamic_flats_take_away_stripes_that_moved():
     _, dynamic = find_errors(field, truth)
     still, _ = make_scan(kinds)
     _, best = find_errors(FlatField.fit(still), truth)
-    assert len(field.find_coefficients(20)) > 2
-    assert dynamic < 0.4 * plain and dynamic - best < 0.25 * (plain - best)
+    assert dynamic < 0.25 * plain and dynamic - best < 0.12 * (plain - best)
 
 
 def test_dynamic_flats_do_no_harm_to_a_beam_that_stands_still():
@@ -173,16 +172,17 @@ def test_dynamic_flats_do_no_harm_to_a_beam_that_stands_still():
     scan, truth = make_scan(kinds)
     noise, wide = find_errors(FlatField.fit(scan), truth)
     dynamic_noise, dynamic_wide = find_errors(FlatField.fit(scan, mode="dynamic"), truth)
-    assert dynamic_noise < 1.02 * noise and dynamic_wide < 1.05 * wide
+    # the sample's texture is taken for a motion of 0.1 px or two in so small a frame
+    assert dynamic_noise < 1.02 * noise and dynamic_wide < wide + 0.001
 
 
 def test_a_sample_that_fills_the_field_is_not_taken_for_illumination():
     kinds = [DARK] * 4 + [FLAT] * 12 + [PROJECTION] * 6 + [FLAT] * 12
     scan, truth = make_scan(kinds, jitter=0.4, only_flats=True)
     field = FlatField.fit(scan, mode="dynamic")
-    found = np.array([field.find_coefficients(int(n)) for n in scan.find(PROJECTION)])
+    found = np.array([field.adapt(int(n))[1] for n in scan.find(PROJECTION)])
     # flats scatter by 1 about their mean, at which these projections stand
-    assert found.shape[1] > 2 and np.sqrt(np.mean(found**2)) < 0.35
+    assert found.shape[1] > 2 and np.sqrt(np.mean(found**2)) < 0.4
     _, wide = find_errors(FlatField.fit(scan), truth)
     _, dynamic_wide = find_errors(field, truth)
     assert dynamic_wide < wide + 0.0015
@@ -202,7 +202,10 @@ def test_a_sample_that_lets_no_light_through_leaves_what_flats_predict():
     scan.frames[9] = scan.frames[0]
     field = FlatField.fit(scan, mode="dynamic")
     expected = field.expected[0] + (field.expected[1] - field.expected[0]) * (9 - 4.5) / (12.5 - 4.5)
-    assert np.allclose(field.find_coefficients(9), expected)
+    shift, coefficients = field.adapt(9)
+    assert np.allclose(coefficients, expected)
+    between = field.moving.shifts_px[0] + (field.moving.shifts_px[1] - field.moving.shifts_px[0]) * (9 - 4.5) / 8
+    assert np.allclose(shift, between)
 
 
 def test_a_dark_level_stands_in_for_darks():

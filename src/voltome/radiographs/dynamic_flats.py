@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.errors import InputError
+from voltome.radiographs.frame_fit import filter_noise, fit_tiles, remove_slow
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -23,12 +24,10 @@ Floats = NDArray[np.float64]
 _LEAST_FLATS = 5
 _MOST_FLATS = 10
 _FIT_PIXELS = 2**18
-_HIGH_PASS_PX = 15  # binned pixels
 _TILES = 12  # a side: their scatter is the fit's error
 _PERMUTATIONS = 6
 _PERMUTED_PIXELS = 2**14
 _LEAST_LIGHT = 0.02  # of the flat: what is darker is opaque and not fitted
-_PASSES = 2
 _NOISE_SDS = 8.0
 
 
@@ -79,39 +78,18 @@ class DynamicFlats:
         seen = np.isfinite(values) & (values > np.log(_LEAST_LIGHT))
         if np.count_nonzero(seen) < 0.01 * seen.size:
             return expected
-        values = _high_pass(np.where(seen, values, np.float32(0)), seen.astype(np.float32))
+        values = remove_slow(np.where(seen, values, np.float32(0)), seen.astype(np.float32))
         values -= np.tensordot(expected.astype(np.float32), self.basis, 1)
-        values *= seen
-        step = np.zeros(len(expected))
-        for _ in range(_PASSES):
-            rest = values - np.tensordot(step.astype(np.float32), self.basis, 1)
-            step = self._solve(values, _weigh(rest, seen))
-        return expected + step
+        mask = seen.astype(np.float32)
+        values, mask = _tile(np.stack([values * mask, mask]))
+        step, covariance = fit_tiles(values, self._tiled, mask)
+        # prior variance is 1: flats have coefficients of unit scatter
+        return expected + np.linalg.solve(np.eye(len(step)) + covariance, step)
 
     @cached_property
     def _tiled(self) -> Singles:
-        """The basis as (tile, k, pixel)."""
-        return np.ascontiguousarray(_tile(self.basis).transpose(1, 0, 2))
-
-    def _solve(self, values: Singles, weights: Singles) -> Floats:
-        """Weighted least squares, shrunk by the error that tiles show (a sandwich: pixels are not independent)."""
-        count = len(self.basis)
-        tiled = self._tiled
-        weighted = tiled * _tile(weights[None])[0][:, None, :]
-        normal = (weighted @ tiled.transpose(0, 2, 1)).astype(np.float64)
-        right = (weighted @ _tile(values[None])[0][..., None])[..., 0].astype(np.float64)
-        total = normal.sum(axis=0)
-        total += 1e-9 * np.trace(total) / count * np.eye(count) + np.finfo(np.float64).tiny * np.eye(count)
-        found = np.linalg.solve(total, right.sum(axis=0))
-        rest = right - normal @ found
-        inverse = np.linalg.inv(total)
-        # layers and edges of a sample run through whole rows or columns of tiles
-        rest = rest.reshape(*_count_tiles(values.shape), count)
-        spread = sum(np.einsum("ti,tj->ij", part, part) for part in (rest.sum(axis=0), rest.sum(axis=1)))
-        covariance = inverse @ spread @ inverse
-        # prior variance is 1: flats have coefficients of unit scatter
-        shrunk: Floats = np.linalg.solve(np.eye(count) + covariance, found)
-        return shrunk
+        """The basis as (k, tiles down, tiles across, rows, columns)."""
+        return _tile(self.basis)
 
 
 def find_eigenflats(
@@ -163,7 +141,7 @@ def find_eigenflats(
     basis[:, lit] = (weights.T @ stack) / np.sqrt(len(rows))
     seen = lit.astype(np.float32)
     for component in basis:
-        component[:] = _high_pass(component, seen) * seen
+        component[:] = remove_slow(component, seen) * seen
     return DynamicFlats(eigenflats, weights * np.sqrt(len(rows)), binning, reference, basis)
 
 
@@ -195,6 +173,8 @@ def _count_components(stack: Singles) -> int:
         for i in range(_PERMUTATIONS):
             mixed = draw.permuted(left, axis=0)
             drawn[i] = np.linalg.eigvalsh((mixed @ mixed.T).astype(np.float64))[-1]
+        # What is left lives in fewer dimensions than there are flats; permuted, it fills them all.
+        drawn *= len(part) / (len(part) - 1 - count)
         if found[count] <= drawn.mean() + 2.0 * drawn.std():
             break
         vector = vectors[:, count].astype(np.float32)
@@ -221,21 +201,10 @@ def _sum_components(flats: Iterable[Singles], mean: Singles, weights: Floats) ->
     power -= float(np.sum(total.astype(np.float64) ** 2))
     noise = max(power, 0.0) / (mean.size * max(1, flats_count - 1 - count))
     for component in total:
-        component[:] = _filter_noise(component, noise)
+        component[:] = filter_noise(component, noise)
         component[~lit] = 0.0
     total /= np.float32(np.sqrt(flats_count))
     return total
-
-
-def _filter_noise(image: Singles, noise: float) -> Singles:
-    """Wiener filter with the local mean of the power spectrum, for white noise of a known variance."""
-    from scipy import fft, ndimage
-
-    spectrum = fft.rfft2(image)
-    power = ndimage.uniform_filter(np.abs(spectrum) ** 2, size=5, mode="wrap")
-    gain = np.maximum(0.0, 1.0 - np.float32(noise * image.size) / np.maximum(power, np.finfo(np.float32).tiny))
-    out: Singles = fft.irfft2(spectrum * gain, s=image.shape)
-    return out.astype(np.float32)
 
 
 def _bin(frame: NDArray[np.generic], binning: int) -> Singles:
@@ -251,35 +220,10 @@ def _bin(frame: NDArray[np.generic], binning: int) -> Singles:
     return out / np.float32(binning**2)
 
 
-def _high_pass(values: Singles, seen: Singles) -> Singles:
-    """Values less their mean over the seen pixels around."""
-    from scipy.ndimage import uniform_filter
-
-    mean = uniform_filter(values * seen, _HIGH_PASS_PX, mode="nearest")
-    weight = uniform_filter(seen, _HIGH_PASS_PX, mode="nearest")
-    out: Singles = values - mean / np.maximum(weight, np.float32(1e-3))
-    return out
-
-
-def _weigh(rest: Singles, seen: NDArray[np.bool_]) -> Singles:
-    """One over the local variance of what is no illumination; nothing where there is no light."""
-    from scipy.ndimage import uniform_filter
-
-    variance = uniform_filter(rest * rest, _HIGH_PASS_PX, mode="nearest")
-    floor = 0.1 * float(np.median(variance[seen]))
-    out: Singles = seen / np.maximum(variance, np.float32(max(floor, 1e-12)))
-    return out / np.float32(max(float(out.max()), 1e-30))
-
-
-def _count_tiles(shape: tuple[int, ...]) -> tuple[int, int]:
-    return min(_TILES, shape[0]), min(_TILES, shape[1])
-
-
 def _tile(images: Singles) -> Singles:
-    """(k, r, c) to (k, tiles, pixels of a tile); what is left over at the end is dropped."""
-    count, rows, cols = images.shape
-    tiles = _count_tiles((rows, cols))
-    down, across = rows // tiles[0], cols // tiles[1]
+    """(k, r, c) to (k, tiles down, tiles across, rows, columns); what is left over at the end is dropped."""
+    tiles = min(_TILES, images.shape[1]), min(_TILES, images.shape[2])
+    down, across = (n // count for n, count in zip(images.shape[1:], tiles, strict=True))
     part = images[:, : tiles[0] * down, : tiles[1] * across]
-    part = part.reshape(count, tiles[0], down, tiles[1], across).transpose(0, 1, 3, 2, 4)
-    return np.ascontiguousarray(part).reshape(count, tiles[0] * tiles[1], down * across)
+    part = part.reshape(-1, tiles[0], down, tiles[1], across).transpose(0, 1, 3, 2, 4)
+    return np.ascontiguousarray(part)

@@ -12,6 +12,7 @@ from voltome.errors import InputError
 from voltome.frames import DARK, FLAT, PROJECTION, DistanceScan
 from voltome.radiographs.defects import REACH_PX, Defects, find_defects, plan_repair, repair_pixels
 from voltome.radiographs.dynamic_flats import DynamicFlats, find_eigenflats
+from voltome.radiographs.moving_light import MovingLight, find_moving_light
 
 Singles = NDArray[np.float32]
 Floats = NDArray[np.float64]
@@ -26,15 +27,15 @@ class FlatField:
 
     Transmission is (I - dark) / (current x flat). Flats taken together are one mean, without each pixel's largest
     and smallest value where there are three or more; between groups flats go linearly with the frame's number. In
-    mode `dynamic` what of the illumination's structure has moved away from that is fitted to each frame
-    (`dynamic_flats`).
+    mode `dynamic` the light's pattern is found where it lies in each frame (`moving_light`), and what of the
+    illumination has changed beside is fitted to it (`dynamic_flats`).
 
     Parameters
     ----------
     scan : DistanceScan
     dark : (rows, columns) float32
     flats : (g, rows, columns) float32
-        Mean of each group less the dark, at the current's median.
+        Mean of each group less the dark, at the current's median; without the pattern that moves.
     places : (g,) float64
         Mean frame number of each group, rising.
     defects : Defects
@@ -43,6 +44,7 @@ class FlatField:
     dynamic : DynamicFlats or None
     expected : (g, k) float64
         Mean coefficients of each group.
+    moving : MovingLight or None
     replacements : mapping
         Corrupt frame -> ((frame, weight), ...) that stand in.
     ratio : (rows, columns) float32 or None
@@ -62,6 +64,7 @@ class FlatField:
         gain: Floats,
         dynamic: DynamicFlats | None = None,
         expected: Floats | None = None,
+        moving: MovingLight | None = None,
         replacements: Mapping[int, tuple[tuple[int, float], ...]] | None = None,
         ratio: Singles | None = None,
         floor: float = 1e-4,
@@ -74,12 +77,13 @@ class FlatField:
         self.gain = gain
         self.dynamic = dynamic
         self.expected = expected if expected is not None else np.zeros((len(places), 0))
+        self.moving = moving
         self.replacements = dict(replacements or {})
         self.ratio = ratio
         self.floor = floor
         light = flats.min(axis=0)
         self.unlit = light <= _UNLIT_SHARE * np.median(light)
-        self._coefficients: dict[int, Floats] = {}
+        self._adapted: dict[int, tuple[Floats, Floats]] = {}
 
     @classmethod
     def fit(
@@ -96,7 +100,7 @@ class FlatField:
     ) -> FlatField:
         """Flat field of a scan: mean dark, flats by groups, defective pixels, eigenflats.
 
-        Frames are read one at a time, flats twice in mode `dynamic`.
+        Frames are read one at a time, flats four times in mode `dynamic`.
 
         Parameters
         ----------
@@ -138,14 +142,9 @@ class FlatField:
             raise InputError(
                 f"defects must have the frame's shape {scan.frame_shape} (got {defects.shape}): mask whole frames"
             )
-        means: list[Singles] = []
-        variance = np.zeros(scan.frame_shape, dtype=np.float32)
-        for group in groups:
-            mean, scatter = _average(_read_light(scan, group, level, gain))
-            means.append(mean)
-            variance += scatter * np.float32(group.size)
-        flats = np.stack(means)
         sizes = np.array([group.size for group in groups], dtype=np.float64)
+        light = _Light(scan, level, gain)
+        flats, scatter = light.average(groups)
         mean = np.average(flats, axis=0, weights=sizes).astype(np.float32)
         if not np.median(mean) > 0:
             raise InputError(
@@ -154,8 +153,16 @@ class FlatField:
             )
         if defects is None:
             scatter_known = sizes.max() >= _FEW_FLATS
-            defects = find_defects(level, mean, flat_sd=np.sqrt(variance) if scatter_known else None)
-        dynamic, expected = _find_dynamic(scan, groups, level, gain, mean) if mode == "dynamic" else (None, None)
+            defects = find_defects(level, mean, flat_sd=np.sqrt(scatter) if scatter_known else None)
+        moving, dynamic, expected = None, None, None
+        if mode == "dynamic":
+            repair_pixels(flats, defects)
+            moving = find_moving_light(flats)
+            light = _Light(scan, level, gain, moving)
+            flats, _ = light.average(groups)
+            dynamic, expected = _find_dynamic(
+                light, groups, np.average(flats, axis=0, weights=sizes).astype(np.float32)
+            )
         return cls(
             scan,
             level,
@@ -165,6 +172,7 @@ class FlatField:
             gain=gain,
             dynamic=dynamic,
             expected=expected,
+            moving=moving,
             replacements=replacements,
             ratio=ratio,
             floor=floor,
@@ -217,9 +225,9 @@ class FlatField:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             light /= flat
         factor = np.float32(1.0 / self.gain[number])
-        if self.dynamic is not None and len(self.dynamic.eigenflats):
-            step = (self.find_coefficients(number) - self._expect(number)).astype(np.float32)
-            light *= np.exp(np.tensordot(-step, self.dynamic.eigenflats[:, part[0], part[1]], 1)) * factor
+        excess = self._find_excess(number, part)
+        if excess is not None:
+            light *= np.exp(-excess) * factor
         elif factor != 1:
             light *= factor
         light[unlit] = 1.0
@@ -232,8 +240,8 @@ class FlatField:
         light = light[window.inner]
         return np.maximum(light, np.float32(self.floor), out=light)
 
-    def find_coefficients(self, number: int) -> Floats:
-        """Coefficients of the eigenflats for a frame; found once from the whole frame, then kept.
+    def adapt(self, number: int) -> tuple[Floats, Floats]:
+        """How the light of a frame departs from the flats; found once from the whole frame, then kept.
 
         Parameters
         ----------
@@ -241,16 +249,35 @@ class FlatField:
 
         Returns
         -------
-        (k,) float64
-            In units of the flats' own scatter; empty in mode `interpolated`.
+        shift_px : (2,) float64
+            Of the pattern that moves, rows and columns, against where `moving` has it.
+        coefficients : (k,) float64
+            Of the eigenflats, in units of the flats' own scatter. Empty in mode `interpolated`.
         """
-        if self.dynamic is None:
-            return np.zeros(0)
-        if number not in self._coefficients:
-            rows, cols = self.scan.frame_shape
-            light = np.asarray(self.scan.frames[number, slice(0, rows), slice(0, cols)]) - self.dark
-            self._coefficients[number] = self.dynamic.fit_frame(light, self._expect(number))
-        return self._coefficients[number]
+        if number not in self._adapted:
+            shift, found = np.zeros(2), self._expect(number)
+            if self.moving is not None or found.size:
+                whole = slice(0, self.scan.frame_shape[0]), slice(0, self.scan.frame_shape[1])
+                light = np.asarray(self.scan.frames[number, whole[0], whole[1]]) - self.dark
+                if self.moving is not None:
+                    shift = self.moving.find_shift(light, *self._find_group(number))
+                if self.dynamic is not None and found.size:
+                    if self.moving is not None:
+                        light *= np.exp(-self.moving.sample(shift, *whole))
+                    found = self.dynamic.fit_frame(light, found)
+            self._adapted[number] = shift, found
+        return self._adapted[number]
+
+    def _find_excess(self, number: int, part: tuple[slice, slice]) -> Singles | None:
+        """Logarithm of a frame's light over the flats, in a part of the frame; None if there is nothing to it."""
+        if self.moving is None and (self.dynamic is None or not len(self.dynamic.eigenflats)):
+            return None
+        shift, found = self.adapt(number)
+        excess = np.float32(0) if self.moving is None else self.moving.sample(shift, *part)
+        if self.dynamic is not None and found.size:
+            step = (found - self._expect(number)).astype(np.float32)
+            excess = excess + np.tensordot(step, self.dynamic.eigenflats[:, part[0], part[1]], 1)
+        return np.asarray(excess)
 
     def _find_group(self, number: int) -> tuple[int, float]:
         """The group of flats before a frame and the share of the next one."""
@@ -362,10 +389,35 @@ def _read_frames(scan: DistanceScan, numbers: NDArray[np.int64]) -> Iterator[Sin
         yield np.nan_to_num(frame, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # no light: a defect
 
 
-def _read_light(scan: DistanceScan, numbers: NDArray[np.int64], dark: Singles, gain: Floats) -> Iterator[Singles]:
-    for number, frame in zip(numbers, _read_frames(scan, numbers), strict=True):
-        frame -= dark
-        yield frame / np.float32(gain[number])
+class _Light:
+    """Flats less the dark, at the median current, and without the pattern that moves."""
+
+    def __init__(self, scan: DistanceScan, dark: Singles, gain: Floats, moving: MovingLight | None = None) -> None:
+        self._scan, self._dark, self._gain, self._moving = scan, dark, gain, moving
+        self._shifts: dict[int, Floats] = {}
+
+    def read(self, group: int, numbers: NDArray[np.int64]) -> Iterator[Singles]:
+        """The flats of a group, one at a time."""
+        rows, cols = (slice(0, n) for n in self._scan.frame_shape)
+        for number, frame in zip(numbers.tolist(), _read_frames(self._scan, numbers), strict=True):
+            frame -= self._dark
+            if self._moving is not None:
+                if number not in self._shifts:
+                    self._shifts[number] = self._moving.find_shift(frame, group, 0.0)
+                frame *= np.exp(-self._moving.sample(self._shifts[number], rows, cols))
+            yield frame / np.float32(self._gain[number])
+
+    def read_all(self, groups: list[NDArray[np.int64]]) -> Iterator[Singles]:
+        """The flats of all groups, one at a time."""
+        for group, numbers in enumerate(groups):
+            yield from self.read(group, numbers)
+
+    def average(self, groups: list[NDArray[np.int64]]) -> tuple[Singles, Singles]:
+        """Mean of each group, (g, rows, columns), and the variance of each pixel among the flats of a group."""
+        found = [_average(self.read(group, numbers)) for group, numbers in enumerate(groups)]
+        sizes = [numbers.size for numbers in groups]
+        variance = np.average([scatter for _, scatter in found], axis=0, weights=sizes).astype(np.float32)
+        return np.stack([mean for mean, _ in found]), variance
 
 
 def _average(frames: Iterator[Singles]) -> tuple[Singles, Singles]:
@@ -393,12 +445,9 @@ def _average(frames: Iterator[Singles]) -> tuple[Singles, Singles]:
     return first + total, variance
 
 
-def _find_dynamic(
-    scan: DistanceScan, groups: list[NDArray[np.int64]], dark: Singles, gain: Floats, mean: Singles
-) -> tuple[DynamicFlats, Floats]:
+def _find_dynamic(light: _Light, groups: list[NDArray[np.int64]], mean: Singles) -> tuple[DynamicFlats, Floats]:
     """Eigenflats, and the mean coefficients of each group."""
-    numbers = np.concatenate(groups)
-    dynamic = find_eigenflats(_read_light(scan, numbers, dark, gain), _read_light(scan, numbers, dark, gain), mean)
+    dynamic = find_eigenflats(light.read_all(groups), light.read_all(groups), mean)
     ends = np.cumsum([group.size for group in groups])[:-1]
     expected = np.stack([part.mean(axis=0) for part in np.split(dynamic.coefficients, ends)])
     return dynamic, expected
