@@ -73,13 +73,13 @@ def project_in_turn(
     amplitudes: Sequence[Array],
     planes: Planes,
     *,
-    cycles: int = 2,
+    cycles: int = 3,
     relaxation: float = 0.6,
     weight: tuple[Array, Array] | None = None,
 ) -> Array:
     """Alternating projections from plane to plane, each starting from what the one before left.
 
-    An update from one plane is used for the next at once, so that two cycles do what ten and more of the common scheme
+    An update from one plane is used for the next at once, so that three cycles do what ten and more of the common scheme
     do, which averages the planes' updates; and a wave goes from plane to plane directly: two transforms a plane.
     Relaxation keeps the last plane's noise from ruling.
 
@@ -174,7 +174,7 @@ def project_together(
 
 def _check(count: int, relaxation: float) -> None:
     if count < 0:
-        raise InputError(f"iterations must be >= 0 (got {count}): 2 are usual in turn, 20 together")
+        raise InputError(f"iterations must be >= 0 (got {count}): 3 are usual in turn, 20 together")
     if not 0 < relaxation <= 1:
         raise InputError(f"relaxation must be above 0 and at most 1 (got {relaxation}): 0.6 is usual")
 

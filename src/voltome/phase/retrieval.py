@@ -20,7 +20,7 @@ from voltome.phase.screen import Screen, shade
 
 Mode = Literal["fast", "quality", "paper"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-"""fast: transfer functions alone. quality: two cycles of projections in turn after them. paper: Paganin, then twenty
+"""fast: transfer functions alone. quality: three cycles of projections in turn after them. paper: Paganin, then twenty
 iterations of projections together, as Haeusler et al., EES Batteries 2026, 2, 446 (10.1039/D5EB00193E) did."""
 
 _LEAST_INTENSITY = 1e-4
@@ -39,7 +39,7 @@ class Recipe:
         Ratio of refractive decrement and absorption index for the first guess; the projections do not assume one. None:
         absorption is found apart from phase, but not in mode paper.
     iterations : int or None
-        Cycles of projections in turn (quality) or iterations of projections together (paper). None: 2 and 20.
+        Cycles of projections in turn (quality) or iterations of projections together (paper). None: 3 and 20.
     relaxation : float or None
         None: 0.6 in turn, 1 together.
     padding : float
@@ -215,7 +215,7 @@ class PhaseRetriever:
             count = 20 if self.recipe.iterations is None else self.recipe.iterations
             wave = project_together(wave, amplitudes, self._planes, iterations=count, weight=self._weight, **keywords)
         else:
-            count = 2 if self.recipe.iterations is None else self.recipe.iterations
+            count = 3 if self.recipe.iterations is None else self.recipe.iterations
             wave = project_in_turn(wave, amplitudes, self._planes, cycles=count, weight=self._weight, **keywords)
         return wave, guess
 

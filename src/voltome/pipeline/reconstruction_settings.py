@@ -48,7 +48,7 @@ class ReconstructionSettings(Settings):
         default=None,
         ge=1,
         le=1000,
-        description="cycles of projections in turn (null: 2) or, in mode paper, iterations (null: 20)",
+        description="cycles of projections in turn (null: 3) or, in mode paper, iterations (null: 20)",
         json_schema_extra=_RARE,
     )
     relaxation: float | None = Field(
