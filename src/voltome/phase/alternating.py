@@ -79,8 +79,8 @@ def project_in_turn(
 ) -> Array:
     """Alternating projections from plane to plane, each starting from what the one before left.
 
-    An update from one plane is used for the next at once, so that three cycles do what ten and more of the common scheme
-    do, which averages the planes' updates; and a wave goes from plane to plane directly: two transforms a plane.
+    An update from one plane is used for the next at once, so that three cycles do what ten and more of the common
+    scheme do, which averages the planes' updates; and a wave goes from plane to plane directly: two transforms a plane.
     Relaxation keeps the last plane's noise from ruling.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,6 +12,7 @@ from voltome.errors import InputError
 from voltome.frames import DARK, FLAT, PROJECTION, DistanceScan
 from voltome.radiographs.defects import REACH_PX, Defects, find_defects, plan_repair, repair_pixels
 from voltome.radiographs.dynamic_flats import DynamicFlats, find_eigenflats
+from voltome.radiographs.flat_frames import Light, average_frames, read_frames
 from voltome.radiographs.moving_light import MovingLight, find_moving_light
 
 Singles = NDArray[np.float32]
@@ -143,7 +144,7 @@ class FlatField:
                 f"defects must have the frame's shape {scan.frame_shape} (got {defects.shape}): mask whole frames"
             )
         sizes = np.array([group.size for group in groups], dtype=np.float64)
-        light = _Light(scan, level, gain)
+        light = Light(scan, level, gain)
         flats, scatter = light.average(groups)
         mean = np.average(flats, axis=0, weights=sizes).astype(np.float32)
         if not np.median(mean) > 0:
@@ -158,7 +159,7 @@ class FlatField:
         if mode == "dynamic":
             repair_pixels(flats, defects)
             moving = find_moving_light(flats)
-            light = _Light(scan, level, gain, moving)
+            light = Light(scan, level, gain, moving)
             flats, _ = light.average(groups)
             dynamic, expected = _find_dynamic(
                 light, groups, np.average(flats, axis=0, weights=sizes).astype(np.float32)
@@ -379,73 +380,10 @@ def _find_dark(scan: DistanceScan, dark: float | Singles | None, skip: NDArray[n
         raise InputError(
             f"{scan.name}: a scan must have darks that can be read (got none): add them, or give the dark level"
         )
-    return _average(_read_frames(scan, numbers))[0]
+    return average_frames(read_frames(scan, numbers))[0]
 
 
-def _read_frames(scan: DistanceScan, numbers: NDArray[np.int64]) -> Iterator[Singles]:
-    rows, cols = (slice(0, n) for n in scan.frame_shape)
-    for number in numbers:
-        frame = np.asarray(scan.frames[int(number), rows, cols]).astype(np.float32)
-        yield np.nan_to_num(frame, copy=False, nan=0.0, posinf=0.0, neginf=0.0)  # no light: a defect
-
-
-class _Light:
-    """Flats less the dark, at the median current, and without the pattern that moves."""
-
-    def __init__(self, scan: DistanceScan, dark: Singles, gain: Floats, moving: MovingLight | None = None) -> None:
-        self._scan, self._dark, self._gain, self._moving = scan, dark, gain, moving
-        self._shifts: dict[int, Floats] = {}
-
-    def read(self, group: int, numbers: NDArray[np.int64]) -> Iterator[Singles]:
-        """The flats of a group, one at a time."""
-        rows, cols = (slice(0, n) for n in self._scan.frame_shape)
-        for number, frame in zip(numbers.tolist(), _read_frames(self._scan, numbers), strict=True):
-            frame -= self._dark
-            if self._moving is not None:
-                if number not in self._shifts:
-                    self._shifts[number] = self._moving.find_shift(frame, group, 0.0)
-                frame *= np.exp(-self._moving.sample(self._shifts[number], rows, cols))
-            yield frame / np.float32(self._gain[number])
-
-    def read_all(self, groups: list[NDArray[np.int64]]) -> Iterator[Singles]:
-        """The flats of all groups, one at a time."""
-        for group, numbers in enumerate(groups):
-            yield from self.read(group, numbers)
-
-    def average(self, groups: list[NDArray[np.int64]]) -> tuple[Singles, Singles]:
-        """Mean of each group, (g, rows, columns), and the variance of each pixel among the flats of a group."""
-        found = [_average(self.read(group, numbers)) for group, numbers in enumerate(groups)]
-        sizes = [numbers.size for numbers in groups]
-        variance = np.average([scatter for _, scatter in found], axis=0, weights=sizes).astype(np.float32)
-        return np.stack([mean for mean, _ in found]), variance
-
-
-def _average(frames: Iterator[Singles]) -> tuple[Singles, Singles]:
-    """Mean and variance of each pixel, without its largest and smallest value where there are three or more.
-
-    The variance of what is left is smaller than that of all by a factor, the same for all pixels.
-    """
-    first = next(frames)
-    total, squares = np.zeros_like(first), np.zeros_like(first)
-    low, high = np.zeros_like(first), np.zeros_like(first)
-    count = 1
-    for frame in frames:
-        frame -= first  # small differences: nothing is lost in float32
-        total += frame
-        squares += frame * frame
-        np.minimum(low, frame, out=low)
-        np.maximum(high, frame, out=high)
-        count += 1
-    if count >= 3:
-        total -= low + high
-        squares -= low * low + high * high
-        count -= 2
-    total /= np.float32(count)
-    variance = np.maximum(squares / np.float32(count) - total * total, np.float32(0))
-    return first + total, variance
-
-
-def _find_dynamic(light: _Light, groups: list[NDArray[np.int64]], mean: Singles) -> tuple[DynamicFlats, Floats]:
+def _find_dynamic(light: Light, groups: list[NDArray[np.int64]], mean: Singles) -> tuple[DynamicFlats, Floats]:
     """Eigenflats, and the mean coefficients of each group."""
     dynamic = find_eigenflats(light.read_all(groups), light.read_all(groups), mean)
     ends = np.cumsum([group.size for group in groups])[:-1]
