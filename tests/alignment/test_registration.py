@@ -8,7 +8,7 @@ import pytest
 from voltome.alignment import Alignment, find_collector, register_collector
 from voltome.errors import InputError
 
-from .foil import SHAPE, VOXEL_M, Foil, Move, check_motion
+from .foil import COPPER, SHAPE, VOXEL_M, Foil, Move, check_motion
 
 MOVE = Move((1.3, -1.1, 0.8), (2e-3, 1.5e-3, -2e-3), 1.002)
 WITHIN = (0.2, 0.25, 0.25)
@@ -113,6 +113,17 @@ def test_a_foil_without_texture_gives_its_normal_and_two_tilts(smooth):
     sd = np.sqrt(np.diag(smooth.covariance))
     assert (np.abs(smooth.parameters - truth)[[0, 4, 5]] < 3 * sd[[0, 4, 5]]).all()
     assert sd[0] < 0.3 and (sd[4:6] < 5e-3).all()
+
+
+def test_a_foil_behind_which_nothing_is_seen_has_no_texture_at_all(reference, moved):
+    """One grey up to the face, as slices behind metal are shown: no rounding error is taken for texture."""
+    plain = [volume.copy() for volume in (reference, moved)]
+    for volume in plain:
+        volume[:19] = COPPER
+    found = register(*plain)
+    assert found.tiles == 0
+    assert found.translation_vox[0] == pytest.approx(MOVE.shift_vox[0], abs=0.6)
+    assert found.scale == 1.0
 
 
 def test_what_such_a_foil_does_not_fix_has_the_errors_of_an_instruments_drift(smooth):

@@ -27,6 +27,7 @@ _TILE_M = 3.0e-6
 _MOST_TILES = 12  # along an axis
 _GROUP = 2  # tiles along an axis that shades may join: the jackknife leaves them out together
 _LEAST_TILES = 12  # in all: seven parameters and their scatter
+_LEAST_TEXTURE = 1e-3  # sd of its greys over the step at the face: what lets no light through has none at all
 _MOST_ITERATIONS = 60
 _TOLERANCE_PX = 5e-4
 _DRIFT_M = 10e-6
@@ -116,6 +117,8 @@ def register_collector(
     centre = np.array([first.plane[0] / 2, first.rows_vox.mean(), first.columns_vox.mean()])
     start = _start(first, second, lateral.shift_px)
     tiles = _lay_tiles(greys[0], first, margin, smoothing, start, centre, _TILE_M / pixel_m)
+    least = (_LEAST_TEXTURE * (first.electrode_grey - first.collector_grey)) ** 2
+    tiles = [tile for tile in tiles if tile.power > least * len(tile.grey)]
     prior = np.diag(1.0 / np.square(np.array(_PRIOR_SD) / np.array([pixel_m] * 3 + [1.0] * 4)))
     face = _read_face(first, second, centre)
     known: Floats = face[1] + prior

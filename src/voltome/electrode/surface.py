@@ -15,9 +15,9 @@ Singles = NDArray[np.float32]
 _SMOOTHING_M = (0.30e-6, 0.15e-6)  # of the greys: the first sets the edge a little too high, the second too low
 _LATERAL_M = (3.0e-6, 1.5e-6, 0.75e-6, 0.5e-6)
 _SEARCH = 0.8  # how far from the last surface the next one is sought, in smoothing lengths of the last
-_SHADE_M = 2.5e-6  # sd of the Gaussian that tells slow shades
+_SHADE_M = (1.2e-6, 2.5e-6, 2.5e-6)  # sd of the Gaussian that tells slow shades: halos of phases change along z
 _KEEP_M = 0.8e-6  # from the surface, when the greys of both sides are learnt
-_LEARN_M = 8.0e-6
+_LEARN_M = (8.0e-6, 3.0e-6)  # below and above the surface, whose greys are learnt
 _BINS = 64
 _LEAST_BEYOND_M = 1.0e-6
 _MOST_LOST = 0.5
@@ -126,8 +126,8 @@ def _shade(greys: Singles, beyond: NDArray[np.bool_], pixel_m: float) -> Singles
     """Slow shades of the separator, continued into the electrode: they are no sign of either."""
     from scipy.ndimage import gaussian_filter, zoom
 
-    step = max(1, round(_SHADE_M / 4 / pixel_m))
-    sigma = _SHADE_M / pixel_m / step
+    step = max(1, round(min(_SHADE_M) / 4 / pixel_m))
+    sigma = [length / pixel_m / step for length in _SHADE_M]
     coarse = [a[step // 2 :: step, step // 2 :: step, step // 2 :: step] for a in (greys, beyond)]
     level = float(coarse[0][coarse[1]].mean()) if coarse[1].any() else 0.0
     weight = gaussian_filter(coarse[1].astype(np.float32), sigma, mode="nearest")
@@ -148,9 +148,9 @@ def _learn_ratio(
     bins: NDArray[np.uint8], heights: Floats, height: Floats, face_px: Floats, pixel_m: float
 ) -> NDArray[np.float32]:
     """Log-likelihood ratio of electrode over separator for each bin of greys."""
-    keep, reach = _KEEP_M / pixel_m, _LEARN_M / pixel_m
-    inside = (heights < height - keep) & (heights > np.maximum(height - reach, face_px + 1e-6 / pixel_m))
-    beyond = (heights > height + keep) & (heights < height + reach)
+    keep, below, above = (length / pixel_m for length in (_KEEP_M, *_LEARN_M))
+    inside = (heights < height - keep) & (heights > np.maximum(height - below, face_px + 1e-6 / pixel_m))
+    beyond = (heights > height + keep) & (heights < height + above)
     counts = [np.bincount(bins[use], minlength=_BINS) + 5.0 for use in (inside, beyond)]
     shares = [count / count.sum() for count in counts]
     return np.asarray(np.log(shares[0] / shares[1]), dtype=np.float32)
