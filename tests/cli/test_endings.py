@@ -24,7 +24,7 @@ from voltome.errors import InputError, ResourceError
         (("correlate", "a"), "Missing"),
         (("corelate",), "correlate"),
         (("correlate", "a", "b", "--out", "c", "--nodespacing", "3"), "--node-spacing"),
-        (("info", "a", "b"), "(b)"),
+        (("info", "a", "b"), "a does not exist"),
     ],
 )  # fmt: skip
 def test_bad_usage_is_one_line_and_exit_code_2(run_voltome, tmp_path, arguments, said):

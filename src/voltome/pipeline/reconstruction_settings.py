@@ -32,10 +32,7 @@ class ReconstructionSettings(Settings):
 
     mode: Literal["fast", "quality", "paper", "absorption"] | None = Field(
         default=None,
-        description=(
-            "phase by transfer functions (fast), these and projections in turn (quality), or Paganin and twenty "
-            "iterations (paper); absorption: no phase; null: quality where distances are known, else absorption"
-        ),
+        description="phase: linear, then projections in turn, or as in the paper; null: quality, or absorption",
         json_schema_extra=_COMMON,
     )
     delta_beta: float = Field(

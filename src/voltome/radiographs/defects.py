@@ -178,6 +178,11 @@ def repair_pixels(frames: Singles, defects: Defects) -> None:
         Contiguous; changed.
     defects : Defects
 
+    Returns
+    -------
+    None
+        The frames are changed when this returns.
+
     Raises
     ------
     InputError

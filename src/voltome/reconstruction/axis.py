@@ -107,7 +107,7 @@ def find_axis(
         raise InputError(f"start_px must be in 0 to {sinograms.shape[2] - 1} (got {start_px}): give a column, or none")
     few = sinograms[:: -(-len(sinograms) // _COARSE_ROWS)]
     start = _find_start(few, angles, halves[0]) if start_px is None else start_px
-    middle = _centre_sharpness(few[:, halves[0]], angles[halves[0]], start)
+    middle = _centre_sharpness(few[:, halves[0]], angles[halves[0]], start, tries=4 if start_px is None else 1)
     fine = _keep_inside(middle + np.arange(-_FINE_PX, _FINE_PX + 1e-9, _FINE_STEP_PX), sinograms.shape[2])
     found = {"sharpness": _stack([measure_sharpness(sinograms[:, half], angles[half], fine) for half in halves])}
     partners, shares = pair_opposites(angles)
@@ -160,10 +160,10 @@ def _is_even_half_turn(angles: Floats) -> bool:
     return bool(np.all(np.abs(np.cumsum(steps - step)) < _EVEN * step))
 
 
-def _centre_sharpness(half: Floats, angles: Floats, start: float) -> float:
+def _centre_sharpness(half: Floats, angles: Floats, start: float, *, tries: int) -> float:
     """Coarse minimum, followed while it lies at the end of the grid."""
     columns = half.shape[2]
-    for _ in range(4):
+    for _ in range(tries):
         axes = _keep_inside(start + np.arange(-_COARSE_PX, _COARSE_PX + 1e-9, _COARSE_STEP_PX), columns)
         start, sd = measure_sharpness(half, angles, axes).find_minimum()
         if np.isfinite(sd) or np.isnan(sd):
