@@ -42,7 +42,7 @@ def test_paths_start_from_the_files_folder(film, tmp_path):
         ),
         ("    repeats: T1", "    repeats: T0", 9, "scans[2].repeats must be the scan just before, T1 (got T0): put a "),
         ("name: T1", "name: T0", 5, "scans[1].name must be unique (got T0 again): rename that scan"),
-        ("    volume: volumes/T2.tif\n", "", 6, "scans[2].volume must name a file (got none at T2): give volume or radiographs"),
+        ("    volume: volumes/T2.tif\n", "", 6, "scans[2].volume must name a file (got none at T2)"),
         ("voxel_size_m: 5.0e-08", "", 1, "voxel_size_m must be given: give the edge of a voxel in metres, e.g. 5e-08"),
         ("  cycler: cycler.csv", "  cycler: [1]", 11, "electrochemistry.cycler must be a valid string (got [1]): "),
     ],
