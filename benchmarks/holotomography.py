@@ -12,6 +12,7 @@ import csv
 import os
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def judge_step(experiment: Path, step: str, settings: ReconstructionSettings) ->
         ("mode, angles, voxel", f"{summary['mode']}, {summary['angles']}, {voxel * 1e9:.0f} nm"),
         ("axis, true", f"{summary['axis']['axis_px']:.3f}, {plan.axis_px:.3f} px"),
         *((f"phases: NRMSE, {tell_band(band)}", f"{error:.3f}") for band, error in zip(BANDS_M, phases, strict=True)),
-        ("edges, quartiles", ", ".join(f"{1e9 * float(edges[name]):.0f}" for name in sorted(edges) if "_m" in name)),
+        (f"edges of {edges['edges']} particles, FWHM and quartiles", tell_edges(edges)),
         ("FSC 0.5 against truth", f"{1e9 * float(against['fsc_half_m']):.0f} nm"),
         *((f"volume: NRMSE, {tell_band(band)}", f"{find_error(seen, truth, voxel, band):.3f}") for band in BANDS_M),
         ("grey bias between the anchors", f"{100 * float(bias['worst']):.2f} % (gain {float(bias['gain']):.3f})"),
@@ -89,6 +90,12 @@ def judge_step(experiment: Path, step: str, settings: ReconstructionSettings) ->
         ("offset of slices: spread over the contrast", f"{100 * float(np.ptp(offsets)):.1f} %"),
         ("CPU s", ", ".join(f"{stage} {value:.0f}" for stage, value in spent.items())),
     ]
+
+
+def tell_edges(edges: Mapping[str, Any]) -> str:
+    """Median width of edges by the quadratic fit, and quartiles."""
+    middle, low, high = (1e9 * float(edges[f"quadratic_{name}"]) for name in ("m", "q1_m", "q3_m"))
+    return f"{middle:.0f} nm ({low:.0f} to {high:.0f})"
 
 
 def tell_band(band: tuple[float, float]) -> str:

@@ -53,3 +53,11 @@ def test_a_device_that_is_none_is_refused():
     pytest.importorskip("torch")
     with pytest.raises(InputError, match="device must be one that torch can reach"):
         open_device("abacus")
+
+
+def test_a_build_without_cuda_says_so_in_one_line():
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(InputError, match=r"device must be one that torch can reach \(got 'cuda'\)"):
+        open_device("cuda")

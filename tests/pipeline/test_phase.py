@@ -179,3 +179,12 @@ def test_real_planes_of_green_light_predict_those_left_out(data_dir, tmp_path):
         measured = images[f"z+{distance_um:03d}um"][inner] / images["reference"][inner]
         predicted = tifffile.imread(tmp_path / "p.tif")[inner]
         assert np.corrcoef(measured.ravel(), predicted.ravel())[0, 1] > least
+
+
+@pytest.mark.parametrize("name", ["z075.tif", "reference.tif", "scan.yaml"])
+def test_what_is_being_read_is_never_written_over(name, tmp_path):
+    scan = write_scan(tmp_path, distances_um=(40, 75))
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(InputError, match=f"{name} would replace or change .*, which is being read"):
+        retrieve_planes(scan, tmp_path / name, overwrite=True)
+    assert (tmp_path / name).read_bytes() == before

@@ -80,3 +80,25 @@ def test_settings_that_no_scan_can_have_are_refused_in_one_line(given: dict, mes
     with pytest.raises(SettingError, match=message) as caught:
         validate_settings(ReconstructionSettings, given)
     assert "\n" not in str(caught.value)
+
+
+def test_distances_that_are_the_same_are_refused() -> None:
+    with pytest.raises(InputError, match=r"distances must differ \(T0_1.nx and T0_2.nx have the same"):
+        check_request(make_scan(GEOMETRY, GEOMETRY), ReconstructionSettings())
+    check_request(make_scan(GEOMETRY, GEOMETRY), ReconstructionSettings(mode="absorption"))
+    check_request(make_scan(GEOMETRY, replace(GEOMETRY, source_sample_m=0.32)), ReconstructionSettings())
+
+
+def test_distances_without_fringes_are_refused() -> None:
+    near = Geometry(4e-11, 0.3, 4e-4, 6.5e-7)  # mm that were taken for metres
+    with pytest.raises(InputError, match=r"distances must show fringes.* T0_2.nx\): is its unit of length right"):
+        check_request(make_scan(GEOMETRY, near), ReconstructionSettings())
+
+
+def test_few_columns_need_an_axis_that_is_given() -> None:
+    scan = make_scan(GEOMETRY)
+    few = np.zeros((22, 40, 26), np.float32)
+    scan = HolotomographyScan(tuple(replace(one, frames=few) for one in scan.distances))
+    with pytest.raises(InputError, match=r"at least 32 columns to find the rotation axis \(got 26\): give axis_px"):
+        check_request(scan, ReconstructionSettings())
+    check_request(scan, ReconstructionSettings(axis_px=12.5))

@@ -139,5 +139,5 @@ def open_device(name: str) -> Any:
         return torch.empty(0, dtype=torch.float32, device={"torch": "cpu"}.get(name, name.removeprefix("torch:")))
     except ImportError as error:
         raise InputError(f"device {name!r} needs {package} (not installed): install it or use device cpu") from error
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # a build without CUDA asserts
         raise InputError(f"device must be one that {package} can reach (got {name!r}): use e.g. cpu or cuda") from error

@@ -24,6 +24,7 @@ from voltome.pipeline.plane_registration import (
 )
 from voltome.pipeline.plane_settings import PlaneScan, load_planes
 from voltome.pipeline.progress import OnProgress, count_jobs
+from voltome.pipeline.volumes import refuse_replacing
 
 if TYPE_CHECKING:
     from voltome.io.wave_field import WaveField
@@ -86,6 +87,9 @@ def retrieve_planes(
     if not overwrite and Path(out).exists():
         raise InputError(f"{out} already exists: give another name or add --overwrite")
     files = load_planes(scan_file, mode=mode)
+    named = [one.file for one in files.settings.planes] + [files.settings.reference, files.settings.dark]
+    for source in (str(scan_file), *(files.locate(name) for name in named if name is not None)):
+        refuse_replacing(source, out)
     like = phase.open_device(device)
     frames = load_frames(files)
     with fft.set_workers(_count_threads(threads)):

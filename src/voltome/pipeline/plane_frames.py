@@ -118,7 +118,7 @@ def _load(files: PlaneFiles, name: str, shape: tuple[int, int] | None) -> Single
         share = float(np.mean(image == highest))
         if share > _MOST_SATURATED:
             raise InputError(
-                f"saturated pixels must be <= {100 * _MOST_SATURATED:g} % (got {100 * share:.2g} % at {highest}, "
+                f"saturated pixels must be <= {100 * _MOST_SATURATED:g} % (got {100 * share:.3g} % at {highest}, "
                 f"{name}): expose for less time"
             )
     return image.astype(np.float32)
@@ -129,7 +129,7 @@ def _divide(frame: Singles, beam: Singles, name: str) -> Singles:
     dead = beam <= 0
     share = float(dead.mean())
     if share > _MOST_DEAD:
-        raise InputError(f"the reference must be > 0 (got {100 * share:.2g} % that is not, {name}): give another one")
+        raise InputError(f"the reference must be > 0 (got {100 * share:.3g} % that is not, {name}): give another one")
     seen = frame / np.where(dead, np.float32(1), beam)
     seen[dead] = seen[~dead].mean()
     return np.asarray(seen, dtype=np.float32)

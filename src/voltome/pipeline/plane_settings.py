@@ -175,9 +175,7 @@ def _find_length(
 ) -> Iterator[tuple[tuple[int | str, ...], str]]:
     if least <= value <= most:
         return
-    cure = "give metres"
-    for unit in units.split() if value > most else ():
-        if least <= value * UNITS[unit] <= most:
-            cure = f"it looks like {unit}, give {value * UNITS[unit]:.6g}"
-            break
+    fitting = [unit for unit in units.split() if value > most and least <= value * UNITS[unit] <= most]
+    cures = [f"it looks like {unit}, give {value * UNITS[unit]:.6g}" for unit in fitting]
+    cure = ", or ".join(cures) if cures else "give metres"
     yield (name,), f"{name} must be from {least:g} to {most:g} m (got {value:g}): {cure}"

@@ -11,6 +11,10 @@ from voltome.errors import InputError, ResourceError
 from voltome.frames import PROJECTION, HolotomographyScan
 from voltome.pipeline.reconstruction_settings import ReconstructionSettings
 
+_LEAST_COLUMNS = 32
+_EQUAL = 1e-4  # of a distance
+_MOST_FRESNEL = 10.0
+
 
 def choose_mode(scan: HolotomographyScan, settings: ReconstructionSettings) -> str:
     """The mode that is used: what the settings say, else quality where all distances are known.
@@ -88,5 +92,28 @@ def check_request(scan: HolotomographyScan, settings: ReconstructionSettings) ->
     for name in (settings.rings_sinogram, settings.rings_slice):
         if name is not None and name.startswith("algotom-") and importlib.util.find_spec("algotom") is None:
             raise ResourceError(f"{name} needs algotom, which is not installed: pip install algotom, or take another")
+    if settings.axis_px is None and columns < _LEAST_COLUMNS:
+        raise InputError(
+            f"the detector must have at least {_LEAST_COLUMNS} columns to find the rotation axis (got {columns}): give "
+            "axis_px"
+        )
     if choose_mode(scan, settings) != "absorption":
+        _check_fringes(scan)
         open_device(settings.device)
+
+
+def _check_fringes(scan: HolotomographyScan) -> None:
+    """Refuse distances that say the same, or at which a pixel is too wide to see a fringe."""
+    places = [(one.name, one.geometry) for one in scan.distances if one.geometry is not None]
+    for k, (name, place) in enumerate(places):
+        for before, other in places[:k]:
+            if abs(place.effective_m - other.effective_m) < _EQUAL * other.effective_m:
+                raise InputError(
+                    f"distances must differ ({before} and {name} have the same, {place.effective_m:.4g} m): was a file "
+                    "named twice?"
+                )
+        if place.fresnel_number > _MOST_FRESNEL:
+            raise InputError(
+                f"distances must show fringes: pixel^2 / (wavelength x distance) <= {_MOST_FRESNEL:g} (got "
+                f"{place.fresnel_number:.3g} at {name}): is its unit of length right? else give mode absorption"
+            )

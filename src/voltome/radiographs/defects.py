@@ -249,7 +249,7 @@ def find_defects(dark: Singles, flat: Singles, *, flat_sd: Singles | None = None
     mask = hot | dead | unsteady
     if mask.mean() > most_share:
         raise InputError(
-            f"defective pixels must be <= {100 * most_share:g} % (got {100 * mask.mean():.2g} %: {hot.sum()} hot, "
+            f"defective pixels must be <= {100 * most_share:g} % (got {100 * mask.mean():.3g} %: {hot.sum()} hot, "
             f"{dead.sum()} dead, {unsteady.sum()} unsteady): check that darks are darks and flats are flats"
         )
     return replace(plan_repair(mask), hot=int(hot.sum()), dead=int(dead.sum()), unsteady=int(unsteady.sum()))

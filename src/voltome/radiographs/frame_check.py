@@ -229,7 +229,7 @@ def refuse_saturation(check: FrameCheck, *, most_share: float = 0.005, name: str
     if shares.size and float(shares.mean()) > most_share:
         hit = np.count_nonzero(shares > most_share)
         raise InputError(
-            f"{name}: saturated pixels must be <= {100 * most_share:g} % (got {100 * shares.mean():.2g} %, in {hit} of "
+            f"{name}: saturated pixels must be <= {100 * most_share:g} % (got {100 * shares.mean():.3g} %, in {hit} of "
             f"{shares.size} frames beyond it, at grey value {check.level:g}): expose for "
             "less time, or mark these frames as unused"
         )

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _PROFILE_VOXELS = 256**3
 _LEAST_CONTRAST = 2.5
+_OPAQUE = 0.02  # of the largest texture: a plane in which nothing is seen
+_BESIDE = 24  # planes beside such a one that are hidden in part: one of so many in the volume
 
 
 def plan_regions(study: Study) -> Iterator[Result]:
@@ -121,8 +123,14 @@ def find_slab(texture: NDArray[np.floating]) -> tuple[int, int] | None:
     --------
     >>> find_slab(np.array([1.0, 1.2, 6.0, 7.0, 5.0, 1.1]))
     (2, 5)
+    >>> find_slab(np.array([0.0, 0.0, 0.5, 6.0, 6.0, 7.0, 5.0, 1.1, 1.2, 1.0, 1.1]))  # nothing is seen behind metal
+    (3, 7)
     """
-    least, most = float(texture.min()), float(texture.max())
+    most = float(texture.max())
+    # What lets no light through has no texture at all, and beside it little by little: no measure of a separator.
+    beside = max(2, len(texture) // _BESIDE)
+    dark = np.convolve(texture <= _OPAQUE * most, np.ones(2 * beside + 1))[beside : beside + len(texture)] > 0.5
+    least = float(texture[~dark].min()) if not dark.all() else float(texture.min())
     if not most > _LEAST_CONTRAST * max(least, 1e-12 * most) or least == most:
         return None
     inside = np.concatenate([[False], texture > np.sqrt(max(least, 1e-6 * most) * most), [False]])
