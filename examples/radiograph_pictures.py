@@ -2,8 +2,8 @@
 
     python examples/radiograph_pictures.py radiographs.png [FOLDER]
 
-Simulates the first scan of the experiment of size `small`, with more pixels that make rings, and reconstructs it: two
-or three minutes. With FOLDER, an experiment that has been simulated with `--radiographs`, that one is shown.
+Simulates the first scan of the experiment of size `small`, with more pixels that make rings, and reconstructs it: five
+minutes. With FOLDER, an experiment that has been simulated with `--radiographs`, that one is shown.
 """
 
 from __future__ import annotations
