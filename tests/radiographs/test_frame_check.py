@@ -92,7 +92,7 @@ def test_saturated_frames_are_refused_with_their_number():
     check = make_check(frames)
     assert check.saturated[0] == pytest.approx(200 / (ROWS * COLS))
     with pytest.raises(
-        InputError, match=r"saturated pixels must be <= 0.5 % \(got 3.7 %, in 65 of 130 frames .* 65535\)"
+        InputError, match=r"saturated pixels must be <= 0.5 % \(got 3.72 %, in 65 of 130 frames .* 65535\)"
     ):
         refuse_saturation(check)
     refuse_saturation(make_check(make_frames()))
