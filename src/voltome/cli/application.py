@@ -18,6 +18,7 @@ from voltome.cli.noise import noise
 from voltome.cli.phase import phase, propagate
 from voltome.cli.reconstruct import reconstruct
 from voltome.cli.run import demo, run
+from voltome.cli.segment import segment_app
 from voltome.cli.simulate import simulate
 from voltome.cli.status import status
 from voltome.cli.truth import truth
@@ -53,3 +54,4 @@ _COMMANDS = (
 )  # fmt: skip
 for command in _COMMANDS:
     app.command()(command)
+app.add_typer(segment_app, name="segment")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +90,10 @@ class SmoothMotion:
     response: Floats
     nodes: int
     scatter_vox: Floats
+
+    def without_response(self) -> SmoothMotion:
+        """The same motion without what its errors are worked out from: small enough to be sent to workers."""
+        return replace(self, inverses=np.empty((3, 0, 0)), response=np.empty((3, 0, 0)))
 
     def displace(self, places: Floats) -> Floats:
         """Displacement at places of the frame, voxels.

@@ -24,6 +24,8 @@ _HOMES = {
     "holds_radiographs": "holotomography",
     "open_scan_files": "holotomography",
     "read_image": "image",
+    "read_model_file": "model_file",
+    "write_model_file": "model_file",
     "write_movie": "movie",
     "write_nxtomo": "nxtomo_writer",
     "read_parquet": "parquet",
@@ -80,6 +82,7 @@ if TYPE_CHECKING:
     from voltome.io.frame_stack import FrameStack
     from voltome.io.holotomography import RadiographFiles, holds_radiographs, open_scan_files
     from voltome.io.image import read_image
+    from voltome.io.model_file import read_model_file, write_model_file
     from voltome.io.movie import write_movie
     from voltome.io.nxtomo_writer import write_nxtomo
     from voltome.io.parquet import read_parquet, write_parquet
@@ -139,6 +142,7 @@ __all__ = [
     "read_field_zarr",
     "read_image",
     "read_json",
+    "read_model_file",
     "read_parquet",
     "read_phi_tsv",
     "read_positions_tsv",
@@ -156,6 +160,7 @@ __all__ = [
     "write_cycler_csv",
     "write_field_zarr",
     "write_json",
+    "write_model_file",
     "write_movie",
     "write_nxtomo",
     "write_parquet",

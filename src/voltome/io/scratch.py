@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,21 +31,30 @@ class ScratchVolume:
     shape : tuple of int
         Voxels along z, y, x.
     dtype : numpy.dtype
+    stays : bool
+        A file that exists is used as it is, so that several processes may write it, one after another or at once.
 
     Raises
     ------
     InputError
-        If the file exists.
+        If the file exists and `stays` is False, or it has another size.
     """
 
-    def __init__(self, path: str | Path, shape: Shape3, dtype: DTypeLike) -> None:
+    def __init__(self, path: str | Path, shape: Shape3, dtype: DTypeLike, *, stays: bool = False) -> None:
         self.path, self.shape = Path(path), shape
         self.dtype: np.dtype[Any] = np.dtype(dtype)
+        size = math.prod(shape) * self.dtype.itemsize
         try:
-            with open(self.path, "xb") as file:
-                file.truncate(math.prod(shape) * self.dtype.itemsize)
+            # Another process may be doing the same: whoever finds the file empty gives it its size.
+            flags = os.O_RDWR | os.O_CREAT | (0 if stays else os.O_EXCL)
+            with open(os.open(self.path, flags, 0o666), "r+b", buffering=0) as file:
+                found = os.fstat(file.fileno()).st_size
+                if found == 0:
+                    file.truncate(size)
         except FileExistsError as error:
             raise InputError(f"{self.path} already exists: give another name") from error
+        if found not in (0, size):
+            raise InputError(f"{self.path} must have {size} bytes for {shape} {self.dtype} (it has {found}): remove it")
         self._volume = Volume(str(path), open_raw(self.path, shape=shape, dtype=self.dtype))
 
     def write(self, block: Block, values: ArrayLike) -> None:

@@ -79,6 +79,7 @@ def write_study(folder: Path, settings: TwinSettings, plan: RadiographPlan | Non
         "electrode": {"collector_side": "low-z"},
         "electrochemistry": {"cycler": "cycler.csv"},
         "correlation": {"node_spacing_vox": spacing, "half_window_vox": max(_STUDY_WINDOW_VOX, spacing)},
+        "segmentation": {"model": "twin"},
         "truth": ".",
     }
     comments = {
@@ -86,6 +87,7 @@ def write_study(folder: Path, settings: TwinSettings, plan: RadiographPlan | Non
         "scans": "time_s: start of the scan in the cycler file; soc: state of charge then",
         "electrode": "low-z: the collector is at the top of the volume, where z = 0",
         "correlation": "nodes as far apart as in the paper, 1.75 micrometres, where a window still holds enough voxels",
+        "segmentation": "weights that come with voltome, trained on other experiments of this twin",
         "truth": "this folder: results are compared with its truth",
     }
     heading = "A simulated experiment as a study; its truth lies in truth/."

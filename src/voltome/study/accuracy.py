@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.measurement import Measurement
-from voltome.study.aligning import plan_alignment, read_alignment
+from voltome.study.aligning import plan_alignment, plan_surface, read_alignment
+from voltome.study.composing import plan_cumulative
 from voltome.study.electrode import plan_electrode, read_measurements
 from voltome.study.job import Job
 from voltome.study.result import Result
+from voltome.study.silicon import plan_silicon, read_silicon
+from voltome.study.silicon_truth import find_true_silicon
 from voltome.study.study_file import Study
 
 FILE = "accuracy.json"
@@ -35,7 +38,11 @@ def plan_accuracy(study: Study) -> Iterator[Result]:
         (electrode,) = plan_electrode(study)
         alignment = tuple(result.name for result in plan_alignment(study))
         yield Result(
-            "accuracy", "all", inputs=(electrode.name, *alignment), sources={"steps": f"{folder}/truth/steps.tsv"}
+            "accuracy",
+            "all",
+            inputs=(electrode.name, *alignment),
+            sources={"steps": f"{folder}/truth/steps.tsv", "twin": f"{folder}/twin.yaml"},
+            optional=tuple(r.name for plan in (plan_silicon, plan_surface, plan_cumulative) for r in plan(study)),
         )
 
 
@@ -54,8 +61,8 @@ def make_accuracy(job: Job) -> None:
     from voltome import io
 
     steps = io.read_table_tsv(job.study.locate(job.result.sources["steps"]))
-    measurements, _ = read_measurements(job.store)
-    rows = compare(measurements, find_true(job, steps))
+    measurements = read_measurements(job.store)[0] + read_silicon(job)[0]
+    rows = compare(measurements, find_true(job, steps) | find_true_silicon(job))
     io.write_json(job.out, io.plain_json({"rows": rows, "inside_two_sd": count_inside(rows)}), overwrite=True)
     job.publish(FILE)
 

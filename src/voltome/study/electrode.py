@@ -117,11 +117,23 @@ def read_measurements(store: Path) -> tuple[list[Measurement], dict[str, Any]]:
     from voltome import io
 
     said = io.read_json(store / "electrode" / FILE)
-    measurements = []
-    for row in said.pop("measurements"):
-        shares = tuple(Share(**{**share, "sd": _number(share["sd"])}) for share in row.pop("shares"))
-        measurements.append(Measurement(**{**row, "value": _number(row["value"]), "shares": shares}))
-    return measurements, said
+    return [read_measurement(row) for row in said.pop("measurements")], said
+
+
+def read_measurement(row: dict[str, Any]) -> Measurement:
+    """A measurement from its JSON.
+
+    Parameters
+    ----------
+    row : dict
+        As `dataclasses.asdict` gives it, None for NaN.
+
+    Returns
+    -------
+    Measurement
+    """
+    shares = tuple(Share(**{**share, "sd": _number(share["sd"])}) for share in row["shares"])
+    return Measurement(**{**row, "value": _number(row["value"]), "shares": shares})
 
 
 def _number(value: float | None) -> float:

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from voltome.measurement import Measurement
 from voltome.study.accuracy import plan_accuracy
 from voltome.study.aligning import plan_alignment, plan_surface, read_alignment
 from voltome.study.composing import derive_strain, plan_cumulative, plan_noise
 from voltome.study.correlating import plan_direct
-from voltome.study.electrode import plan_electrode, read_measurements
+from voltome.study.electrode import plan_electrode, read_measurement, read_measurements
 from voltome.study.electrode_ground import list_repeats, read_map, read_surface
 from voltome.study.job import Job
 from voltome.study.reconstructing import plan_reconstruction
 from voltome.study.result import Result
+from voltome.study.segmenting import plan_segmentation
+from voltome.study.silicon import plan_silicon, read_silicon
 from voltome.study.storing import VOLUMES, plan_grey, plan_volumes
 from voltome.study.study_file import Study
 from voltome.study.truth import plan_truth
@@ -67,6 +68,8 @@ def plan_gathering(study: Study, step: str) -> Result:
         plan_cumulative,
         plan_direct,
         plan_electrode,
+        plan_segmentation,
+        plan_silicon,
         plan_truth,
         plan_accuracy,
     )
@@ -94,6 +97,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
     if "electrode/all" not in job.result.inputs:
         return None
     measurements, said = read_measurements(job.store)
+    silicon, silicon_said = read_silicon(job)
     scans = job.study.settings.scans
     slices, y, pixel_m = read_slices(job)
     maps = {scan.name: read_map(job.store, scan.name, "thickness") for scan in scans if _has_surface(job, scan.name)}
@@ -106,7 +110,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         accuracy = io.read_json(job.store / "accuracy.json")["rows"]
     return ElectrodeFindings(
         scans=tuple(scan.name for scan in scans),
-        measurements=measurements,
+        measurements=measurements + silicon,
         slices=slices,
         slice_pixel_m=pixel_m,
         slice_y_m=y * job.study.settings.voxel_size_m,
@@ -116,7 +120,9 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         axial_maps=dict(_read_axial_maps(job, y, said["blurred_m"])),
         histograms=[_histogram(row) for row in said["histograms"]],
         boxes=[
-            BoxStrain(row["name"], np.array(row["low_m"]), np.array(row["high_m"]), _measurement(row["measurement"]))
+            BoxStrain(
+                row["name"], np.array(row["low_m"]), np.array(row["high_m"]), read_measurement(row["measurement"])
+            )
             for row in said["boxes"]
         ],
         blurred_zone_m=said["blurred_m"],
@@ -124,7 +130,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         socs={scan.name: scan.soc for scan in scans if scan.soc is not None},
         times_s={scan.name: scan.time_s for scan in scans if scan.time_s is not None},
         repeats=list_repeats(job),
-        warnings=said["warnings"],
+        warnings=said["warnings"] + silicon_said.get("warnings", []),
         remarks=REMARKS,
         accuracy=[
             {**row, **{k: _number(row[k]) for k in ("true", "recovered", "sd_random", "sd_bias")}} for row in accuracy
@@ -147,13 +153,6 @@ def _histogram(row: Mapping[str, Any]) -> Histogram:
         _number(row["maximum"]),
         _number(row["maximum_sd"]),
     )
-
-
-def _measurement(row: Mapping[str, Any]) -> Measurement:
-    from voltome.measurement import Share
-
-    shares = tuple(Share(**{**share, "sd": _number(share["sd"])}) for share in row["shares"])
-    return Measurement(**{**row, "value": _number(row["value"]), "shares": shares})
 
 
 def _has_surface(job: Job, scan: str) -> bool:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         CorrelationSettings,
         ElectrodeSettings,
         RegionSettings,
+        SegmentationSettings,
         StudySettings,
         VolumeSettings,
     )
@@ -112,6 +113,30 @@ def find_pyramid_problems(correlation: CorrelationSettings) -> Iterator[SettingP
         yield _problem(("pyramid",), f"must fall from coarse to fine (got {listed}): sort it")
     elif pyramid[-1] != spacing:
         yield _problem(("pyramid",), f"must end in node_spacing_vox, {spacing} (got {listed}): give only one of them")
+
+
+def find_segmentation_problems(segmentation: SegmentationSettings) -> Iterator[SettingProblem]:
+    """What is wrong with ranges of models and the grey window.
+
+    Parameters
+    ----------
+    segmentation : SegmentationSettings
+
+    Yields
+    ------
+    SettingProblem
+    """
+    seen: set[str] = set()
+    for number, one in enumerate(segmentation.ranges):
+        twice = sorted(seen & set(one.scans))
+        if twice:
+            yield _problem(
+                ("ranges", number, "scans"), f"must not repeat a scan (got {twice[0]!r} twice): keep one model"
+            )
+        seen |= set(one.scans)
+    window = segmentation.window
+    if window is not None and window[0] == window[1]:
+        yield _problem(("window",), f"must have two different ends (got {window[0]:g} twice): give those of the model")
 
 
 def find_scan_problems(study: StudySettings) -> Iterator[SettingProblem]:

@@ -109,10 +109,8 @@ def truth_block(folder: str, store: str, scan: str, half_window_vox: int) -> dic
     from voltome.pipeline.truth import find_truth
 
     nodes = io.read_field_zarr(Path(store) / "cumulative" / scan / "field.zarr")
-    with _TWIN:
-        twin = _open_twin(folder)
-        number = [step.name.replace("-", ".") for step in twin.settings.steps].index(scan)
-        twin.step(number)
+    twin = open_twin_of(folder)
+    number, _ = take_step(twin, scan)
     use = nodes.status != NodeStatus.MASKED
     out = {"phi": np.full((len(nodes), 4, 4), np.nan), "phi_at_node": np.full((len(nodes), 4, 4), np.nan)}
     status = np.full(len(nodes), int(NodeStatus.MASKED), dtype=np.int32)
@@ -133,6 +131,41 @@ def _take_drift_out(field: DeformationField, drift: Drift) -> DeformationField:
     phi[:, :3, :3] = np.linalg.inv(drift.linear) @ field.phi[:, :3, :3]
     phi[:, :3, 3] = back - field.positions_vox
     return field.with_values(phi=phi)
+
+
+def open_twin_of(folder: str) -> ElectrodeTwin:
+    """The twin of a simulated experiment, kept by each worker.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    ElectrodeTwin
+    """
+    with _TWIN:
+        return _open_twin(folder)
+
+
+def take_step(twin: ElectrodeTwin, scan: str) -> tuple[int, str]:
+    """Number and own name of the step that a study calls by a scan's name.
+
+    Parameters
+    ----------
+    twin : ElectrodeTwin
+    scan : str
+
+    Returns
+    -------
+    number : int
+    name : str
+    """
+    names = [step.name for step in twin.settings.steps]
+    number = [name.replace("-", ".") for name in names].index(scan)
+    with _TWIN:
+        twin.step(number)
+    return number, names[number]
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,274 @@
+"""`voltome segment`: a network learns from labelled slices, predicts volumes, and is held against the truth."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from voltome.cli import options
+from voltome.cli.progress import show_progress
+from voltome.cli.segment_evaluate import evaluate
+from voltome.cli.summary import print_written
+from voltome.errors import InputError
+
+if TYPE_CHECKING:
+    from voltome.segmentation.slices import LabelledSlice
+    from voltome.segmentation.training import Epoch
+
+Engine = Literal["auto", "openvino", "onnxruntime", "torch", "cuda"]
+
+segment_app = typer.Typer(
+    help="Phases of volumes by a network that learns from some labelled slices.", no_args_is_help=True
+)
+
+Window = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--window",
+        metavar="LOW HIGH",
+        help="Grey values that stand for the model's 0 and 1.",
+        show_default="the model's; in training the 1st and 99th percentile",
+    ),
+]
+
+
+def train(
+    labels: Annotated[
+        Path,
+        typer.Option(
+            "--labels",
+            metavar="DIR|LABELS.YAML",
+            help="Folder of labels named as the images; or slices inside volumes.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Model to write, .safetensors.")],
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="DIR", help="Folder of isolated images.", show_default=False)
+    ] = None,
+    names: Annotated[
+        str | None,
+        typer.Option("--names", metavar="1=PORE,...", help="Names of the classes by their code.", show_default=False),
+    ] = None,
+    start: Annotated[
+        str | None,
+        typer.Option("--start", metavar="MODEL", help="Begin from a model; twin: voltome's own.", show_default=False),
+    ] = None,
+    base: Annotated[int, typer.Option("--base", min=2, max=64, help="Channels at full resolution.")] = 8,
+    planes: Annotated[int, typer.Option("--planes", help="Slices in, of volumes: odd.")] = 5,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 80,
+    folds: Annotated[
+        int, typer.Option("--folds", min=0, help="Parts held out in turn, for scores and calibration; 0: none.")
+    ] = 3,
+    ensemble: Annotated[bool, typer.Option("--ensemble", help="Keep the networks of the folds as well.")] = False,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="All that is random follows from it.")] = 0,
+    window: Window = None,
+    device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to train.")] = "cpu",
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from MODEL.checkpoint.")] = False,
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Train an attention residual U-Net on labelled slices; what is labelled 0 does not count.
+
+    Labels are class codes 1 to 255. Isolated images: --images DIR --labels DIR, paired by name. Slices of volumes, with
+    their neighbours: --labels LABELS.yaml. Slices are held out by turns, and the model carries what it scored there.
+    """
+    from voltome.pipeline.label_files import read_label_file, read_pairs
+    from voltome.pipeline.segment import train_model
+
+    slices: list[LabelledSlice]
+    if labels.suffix in (".yaml", ".yml"):
+        if images is not None:
+            raise InputError("--images goes with a folder of labels; LABELS.yaml names its volumes itself")
+        slices, known, axis = read_label_file(labels, planes=planes)
+    elif images is None:
+        raise InputError(f"{labels} is not a LABELS.yaml: give the images' folder with --images DIR as well")
+    else:
+        slices, known, axis = read_pairs(images, labels), {}, "z"
+    from voltome.segmentation.settings import TrainingSettings
+
+    with _Live(quiet) as live:
+        made = train_model(
+            slices,
+            out,
+            names=known | parse_names(names),
+            axis=axis,
+            settings=TrainingSettings(base=base, epochs=epochs, folds=folds, ensemble=ensemble, seed=seed),
+            start=start,
+            window=window,
+            device=device,
+            threads=threads,
+            resume=resume,
+            overwrite=overwrite,
+            on_epoch=live.show,
+        )
+    if not quiet:
+        for line in model_lines(made):
+            typer.echo(line)
+    print_written(out, quiet=quiet)
+
+
+def apply(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model file; twin: voltome's own weights.", show_default=False)
+    ],
+    volume: Annotated[str, typer.Argument(metavar="VOLUME", help="Volume to segment.", show_default=False)],
+    out: options.OutVolume,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="auto: OpenVINO where installed, else ONNX Runtime. cuda: a GPU.")
+    ] = "auto",
+    flips: Annotated[int, typer.Option("--flips", help="Mean over 1, 2, 4 or 8 mirror images and turns.")] = 1,
+    window: Window = None,
+    shape: options.RawShape = None,
+    dtype: options.RawDtype = None,
+    voxel_size_m: options.VoxelSize = None,
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write the phase of each voxel (uint8 codes), and beside it how sure that is (probability times 255)."""
+    raw_shape = options.parse_shape(shape)
+    from voltome.pipeline.segment import apply_model
+
+    with show_progress(quiet=quiet) as on_progress:
+        found = apply_model(
+            model,
+            volume,
+            out,
+            kind="network",
+            engine=engine,
+            flips=flips,
+            window=window,
+            shape=raw_shape,
+            dtype=dtype,
+            voxel_size_m=voxel_size_m,
+            threads=threads,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
+    if not quiet:
+        for line in phase_lines(found):
+            typer.echo(line)
+    print_written(out, quiet=quiet)
+
+
+def show(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model file; twin: voltome's own weights.", show_default=False)
+    ],
+) -> None:
+    """Tell what a model knows, what it was made from, and how good it was on what it had not seen."""
+    from voltome.pipeline.segment import load_model
+    from voltome.segmentation.model import describe_model
+
+    for line in model_lines(describe_model(load_model(model))):
+        typer.echo(line)
+
+
+def parse_names(text: str | None) -> dict[int, str]:
+    """Names of classes from `1=pore,2=quartz`.
+
+    Parameters
+    ----------
+    text : str or None
+
+    Returns
+    -------
+    dict of int to str
+
+    Raises
+    ------
+    InputError
+        If a part is not a code, an equals sign and a name.
+    """
+    names: dict[int, str] = {}
+    for part in (text or "").split(","):
+        code, mark, name = part.partition("=")
+        if text is None or not part.strip():
+            continue
+        if not mark or not code.strip().isdigit() or not name.strip():
+            raise InputError(
+                f"--names must be code=name, separated by commas (got {part!r}): give such as 1=pore,2=silicon"
+            )
+        names[int(code)] = name.strip()
+    return names
+
+
+def phase_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Put a segmented volume into words.
+
+    Parameters
+    ----------
+    found : mapping
+        As `voltome.pipeline.segment.apply_model` returns it.
+
+    Yields
+    ------
+    str
+    """
+    yield f"{' x '.join(map(str, found['shape']))} voxels, by {found['engine']}"
+    for row in found["phases"]:
+        share = f"{row['fraction']:8.2%} of the voxels, mean confidence {row['confidence']:.3f}"
+        yield f"{row['code']:4d} {row['name']:20s} {share}"
+    for warning in found["warnings"]:
+        yield f"warning: {warning}"
+    yield f"confidence: {found['confidence_file']}"
+
+
+def model_lines(made: Mapping[str, Any]) -> Iterator[str]:
+    """Put a model into words.
+
+    Parameters
+    ----------
+    made : mapping
+        As `voltome.segmentation.describe_model` gives it.
+
+    Yields
+    ------
+    str
+    """
+    settings = ", ".join(f"{name} {value}" for name, value in made["settings"].items())
+    yield f"{made['kind']}: {settings}"
+    yield f"grey values {made['grey']['low']:.6g} to {made['grey']['high']:.6g} are 0 and 1"
+    dice, scores = made["scores"].get("dice", {}), made["scores"]
+    for one in made["classes"]:
+        score = dice.get(one["name"])
+        yield f"{one['code']:4d} {one['name']:20s}" + ("" if score is None else f" Dice {score:.4f} held out")
+    if "dice_mean" in scores:
+        yield f"mean Dice {scores['dice_mean']:.4f} on {scores['slices']} slices that were held out by turns"
+    if "temperature" in made["calibration"]:
+        yield f"probabilities are calibrated there (temperature {made['calibration']['temperature']:.2f})"
+    for warning in made.get("warnings", ()):
+        yield f"warning: {warning}"
+
+
+class _Live:
+    """Loss and Dice while a network learns: one line that is rewritten on a terminal, some lines elsewhere."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet, self._rewrite = quiet, sys.stderr.isatty()
+
+    def __enter__(self) -> _Live:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rewrite and not self._quiet:
+            typer.echo(err=True)
+
+    def show(self, epoch: Epoch) -> None:
+        """Say how an epoch went."""
+        last = epoch.number == epoch.epochs
+        if self._quiet or not (self._rewrite or last or epoch.number % 10 == 0):
+            return
+        what = "whole" if epoch.stage == epoch.stages - 1 else f"fold {epoch.stage + 1} of {epoch.stages - 1}"
+        line = f"{what}: epoch {epoch.number} of {epoch.epochs}, loss {epoch.loss:.4f}, Dice {epoch.dice:.4f}"
+        typer.echo(f"\r{line}  " if self._rewrite else line, nl=not self._rewrite or last, err=True)
+
+
+for command in (train, apply, evaluate, show):
+    segment_app.command()(command)

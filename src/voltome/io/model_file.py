@@ -1,0 +1,95 @@
+"""Model files: safetensors, arrays behind a header of JSON. Nothing in them is ever run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.errors import InputError, ResourceError
+from voltome.io.staging import staged_file
+
+_KEY = "voltome"
+
+
+def write_model_file(
+    path: str | Path, arrays: Mapping[str, NDArray[Any]], description: Mapping[str, Any], *, overwrite: bool = False
+) -> None:
+    """Write arrays and what they are into one file.
+
+    Parameters
+    ----------
+    path : str or Path
+        By custom `.safetensors`.
+    arrays : mapping of str to array
+    description : mapping
+        Plain values, for JSON.
+    overwrite : bool
+        Replace an existing file, at the very end.
+
+    Returns
+    -------
+    None
+        The file stands when this returns.
+
+    Raises
+    ------
+    InputError
+        If the file exists and `overwrite` is False.
+    ResourceError
+        If the disk is full or there is no permission.
+    """
+    from safetensors.numpy import save
+
+    content = save(
+        {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())},
+        metadata={_KEY: json.dumps(description, sort_keys=True, allow_nan=False)},
+    )
+    with staged_file(path, overwrite=overwrite) as part:
+        part.write_bytes(content)
+
+
+def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Read what `write_model_file` wrote.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    arrays : dict of str to array
+    description : dict
+
+    Raises
+    ------
+    InputError
+        If the file is missing, cut short, or none of voltome's models.
+    ResourceError
+        If there is no permission to read it.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    place = Path(path)
+    if not place.is_file():
+        raise InputError(f"{path} is not a file: give a model, such as `voltome segment train --out MODEL` writes")
+    try:
+        with safe_open(place, framework="numpy") as opened:
+            said = (opened.metadata() or {}).get(_KEY)
+            arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (it is no mapping)
+        if said is None:
+            raise InputError(f"{path} is a safetensors file, but no model of voltome: train one, or name another file")
+        description = json.loads(said)
+    except (SafetensorError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{path} is not a model, or was cut short ({str(error).splitlines()[0]}): copy it again or train it anew"
+        ) from None
+    except OSError as error:
+        raise ResourceError(f"{path} could not be read ({error.strerror or error}): check its permissions") from error
+    return arrays, description

@@ -1,0 +1,403 @@
+"""Labelled slices become a model in a file; a model and a volume become phases and their confidence."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome import __version__
+from voltome.errors import InputError, ResourceError
+from voltome.grid import VolumeSource
+from voltome.pipeline.progress import OnProgress, count_jobs
+from voltome.pipeline.volumes import refuse_replacing
+
+if TYPE_CHECKING:
+    from voltome.segmentation.model import Model
+    from voltome.segmentation.settings import TrainingSettings
+    from voltome.segmentation.slices import LabelledSlice
+    from voltome.segmentation.training import Epoch, State
+
+SHIPPED = "twin"
+"""Name that stands for the weights that come with voltome, trained on its digital twin."""
+
+_SAMPLE_PLANES = 12
+_SAMPLE_VALUES = 40_000
+
+
+def load_model(name: str | Path) -> Model:
+    """Read a model.
+
+    Parameters
+    ----------
+    name : str or Path
+        File, or `twin` for the weights that come with voltome.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        If it is missing, cut short, or no model.
+    ResourceError
+        If there is no permission to read it.
+    """
+    from voltome import io
+    from voltome.segmentation.model import restore_model
+
+    place = locate_model(name)
+    return restore_model(*io.read_model_file(place), str(name))
+
+
+def locate_model(name: str | Path) -> Path:
+    """File of a model.
+
+    Parameters
+    ----------
+    name : str or Path
+        As of `load_model`.
+
+    Returns
+    -------
+    Path
+    """
+    import voltome
+
+    shipped = Path(voltome.__file__).parent / "segmentation" / "weights" / f"{SHIPPED}.safetensors"
+    return shipped if str(name) == SHIPPED else Path(name)
+
+
+def train_model(
+    slices: Sequence[LabelledSlice],
+    out: str | Path,
+    *,
+    names: Mapping[int, str] | None = None,
+    axis: str = "z",
+    settings: TrainingSettings | None = None,
+    start: str | Path | None = None,
+    window: tuple[float, float] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> dict[str, Any]:
+    """Train a network on labelled slices and write it.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+        As `label_files.read_pairs` or `label_files.read_label_file` give them.
+    out : str or Path
+        Model to write. While it is trained, `OUT.checkpoint` stands beside it.
+    names : mapping of int to str, optional
+        Of the classes; by default those of the model to start from, else `class 3` and the like.
+    axis : {"z", "y", "x"}
+    settings : TrainingSettings, optional
+    start : str or Path, optional
+        Model to begin from; `twin` for voltome's own.
+    window : (low, high), optional
+        Grey values that become 0 and 1; with `start` those that stand for its own. By default the 1st and 99th
+        percentile of the slices, or the model's.
+    device : str
+        cpu or cuda.
+    threads : int, optional
+        One for each core by default.
+    resume : bool
+        Go on from the checkpoint of a run that was cut off: the same model comes out.
+    overwrite : bool
+        Replace an existing model, at the very end.
+    on_epoch : callable, optional
+        Called after each epoch.
+
+    Returns
+    -------
+    dict
+        What the model says of itself, and `warnings`.
+
+    Raises
+    ------
+    InputError
+        If slices, classes, checkpoint or the model to start from do not fit, or the output exists.
+    ResourceError
+        If PyTorch is not installed, or a file cannot be written.
+    """
+    from voltome import io, segmentation
+    from voltome.segmentation.slices import check_slices
+
+    target = Path(out)
+    if target.exists() and not overwrite:
+        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    torch = _import_torch()
+    from voltome.segmentation.training import train_network
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no GPU that PyTorch can use: take --device cpu")
+    warnings = check_slices(slices)
+    codes = np.unique(np.concatenate([np.unique(one.labels) for one in slices]))
+    first = None if start is None else load_model(start)
+    images = [one.image for one in slices]
+    if first is None:
+        classes, grey = segmentation.make_classes(codes.tolist(), names), segmentation.find_grey_scale(images, window)
+    else:
+        unknown = sorted(set(codes.tolist()) - {0, *first.codes.tolist()})
+        if unknown:
+            known = ", ".join(f"{one.code} {one.name}" for one in first.classes)
+            raise InputError(
+                f"labels hold class {unknown[0]}, which the model to start from does not know ({known}): write its "
+                "codes into your labels (0 where you do not know), or train without --start"
+            )
+        classes = first.classes
+        sample = np.concatenate([image.ravel()[:: max(1, image.size // _SAMPLE_VALUES)] for image in images])
+        first.grey.check(sample, "the labelled slices", window)
+        grey = first.grey if window is None else segmentation.find_grey_scale(images, window)
+    torch.set_num_threads(_count_threads(threads))
+    settings = settings or segmentation.TrainingSettings()
+    checkpoint = target.with_name(target.name + ".checkpoint")
+    meant = {"settings": asdict(settings), "slices": [one.name for one in slices], "axis": axis, "start": str(start)}
+    model = train_network(
+        slices,
+        classes=classes,
+        grey=grey,
+        settings=settings,
+        axis=axis,
+        start=first,
+        device=device,
+        state=_read_state(checkpoint, meant) if resume else None,
+        on_epoch=on_epoch,
+        on_state=partial(_write_state, checkpoint, meant),
+    )
+    described = segmentation.describe_model(model)
+    described["made"] |= {"version": __version__}
+    io.write_model_file(target, model.arrays, described, overwrite=overwrite)
+    checkpoint.unlink(missing_ok=True)
+    return described | {"warnings": warnings}
+
+
+def _import_torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ResourceError("training needs PyTorch: pip install 'voltome[train]'") from None
+    return torch
+
+
+def _write_state(checkpoint: Path, meant: Mapping[str, Any], state: State) -> None:
+    from voltome import io
+
+    io.write_model_file(checkpoint, state.arrays, {"meant": meant, "numbers": state.numbers}, overwrite=True)
+
+
+def _read_state(checkpoint: Path, meant: Mapping[str, Any]) -> State:
+    from voltome import io
+    from voltome.segmentation.training import State
+
+    if not checkpoint.exists():
+        raise InputError(f"there is no {checkpoint} to go on from: leave out --resume")
+    arrays, said = io.read_model_file(checkpoint)
+    if said.get("meant") != io.plain_json(meant):
+        raise InputError(f"{checkpoint} is of other slices or settings: give the same again, or leave out --resume")
+    return State(arrays, said["numbers"])
+
+
+def _count_threads(threads: int | None) -> int:
+    from voltome.dvc.workers import count_threads
+
+    return count_threads(threads)
+
+
+def apply_model(
+    model: str | Path,
+    volume: str | Path,
+    out: str | Path,
+    *,
+    kind: str | None = None,
+    engine: str = "auto",
+    flips: int = 1,
+    window: tuple[float, float] | None = None,
+    shape: Sequence[int] | None = None,
+    dtype: str | None = None,
+    voxel_size_m: float | None = None,
+    threads: int | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Write the phase of each voxel of a volume and how sure it is, slab by slab.
+
+    Parameters
+    ----------
+    model : str or Path
+        File, or `twin`.
+    volume : str or Path
+        As `voltome.io.open_volume` takes it.
+    out : str or Path
+        Labels to write, uint8; 0 where the volume has no value. Confidence, probability of that phase times 255, goes
+        beside it, as `name_confidence` says.
+    kind : {"forest", "network"}, optional
+        What the model has to be.
+    engine : str
+        As `voltome.segmentation.choose_engine` takes it.
+    flips : {1, 2, 4, 8}
+        Mean over so many mirror images and turns.
+    window : (low, high), optional
+        Grey values of this volume that stand for the model's 0 and 1.
+    shape, dtype, voxel_size_m : optional
+        Of a raw volume.
+    threads : int, optional
+        One for each core by default.
+    overwrite : bool
+        Replace existing outputs, at the very end.
+    on_progress : callable, optional
+        Called with stage, done, total.
+
+    Returns
+    -------
+    dict
+        `shape`, `engine`, `confidence_file`, `phases`: for each class `code`, `name`, `fraction` of the voxels with a
+        value, mean `confidence`; `missing` voxels; `warnings`.
+
+    Raises
+    ------
+    InputError
+        If model or volume break a rule, grey values are not those the model learned, or an output exists.
+    ResourceError
+        If the engine is not installed, or a file cannot be read or written.
+    """
+    from voltome import io, segmentation
+
+    beside = name_confidence(out)
+    for target in (out, beside):
+        refuse_replacing(volume, target)
+        if not overwrite and io.split_name(target)[0].exists():
+            raise InputError(f"{target} already exists: give another name or add --overwrite")
+    trained = load_model(model)
+    if kind is not None and trained.kind != kind:
+        other = "label" if trained.kind == "forest" else "segment"
+        raise InputError(f"{model} is a {trained.kind}, not a {kind}: use `voltome {other} apply`")
+    workers = _count_threads(threads)
+    chosen = segmentation.choose_engine(engine) if trained.kind == "network" else "forest"
+    predictor = segmentation.open_predictor(trained, engine=engine, threads=workers, flips=flips)
+    place = io.split_name(out)[0]
+    with ExitStack() as stack:
+        source = stack.enter_context(io.open_volume(volume, shape=shape, dtype=dtype, voxel_size_m=voxel_size_m))
+        if trained.settings.get("planes", 0) > 1 and min(source.shape) < 2:
+            raise InputError(
+                f"{volume} has shape {source.shape}, the model takes {trained.settings['planes']} neighbouring slices: "
+                "apply it to a volume, or train on isolated images"
+            )
+        trained.grey.check(sample_greys(source), str(volume), window)
+        slabs = segmentation.cut_slabs(source.shape, predictor)
+        count = count_jobs("segmentation", len(slabs) + 2, on_progress)
+        folder = stack.enter_context(_scratch_folder(place))
+        phases, confidence = (
+            stack.enter_context(io.ScratchVolume(folder / f"{name}.raw", source.shape, np.uint8))
+            for name in ("phases", "confidence")
+        )
+        total = _Counts(trained.codes)
+        for slab in slabs:
+            likely = segmentation.predict_block(predictor, trained, source, slab, window=window)
+            found = segmentation.decide(likely, trained.codes)
+            phases.write(slab, found[0])
+            confidence.write(slab, found[1])
+            total.add(*found)
+            count()
+        for target, values, labels in ((out, phases, True), (beside, confidence, False)):
+            io.write_volume(target, values, voxel_size_m=source.voxel_size_m, labels=labels, overwrite=overwrite)
+            count()
+    return total.describe(trained) | {"shape": source.shape, "engine": chosen, "confidence_file": str(beside)}
+
+
+@contextmanager
+def _scratch_folder(place: Path) -> Iterator[Path]:
+    """A hidden folder beside an output, while the block runs."""
+    beside = place.absolute().parent
+    try:
+        beside.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=beside)
+    except OSError as error:
+        raise ResourceError(
+            f"{place} could not be written ({error.strerror or error}): choose another folder"
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
+def name_confidence(out: str | Path) -> str:
+    """File of the confidence beside that of the labels.
+
+    Parameters
+    ----------
+    out : str or Path
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> name_confidence("T3-phases.tif")
+    'T3-phases-confidence.tif'
+    """
+    text = str(out)
+    place, mark, inner = text.partition("::")
+    if mark:
+        return f"{place}::{inner}-confidence"
+    path = Path(place)
+    return str(path.with_name(f"{path.stem}-confidence{path.suffix}"))
+
+
+def sample_greys(volume: VolumeSource) -> NDArray[Any]:
+    """Some grey values of all of a volume.
+
+    Parameters
+    ----------
+    volume : VolumeSource
+
+    Returns
+    -------
+    (N,) array
+    """
+    planes = np.unique(np.linspace(0, volume.shape[0] - 1, _SAMPLE_PLANES).round().astype(int))
+    step = max(1, volume.shape[1] * volume.shape[2] // _SAMPLE_VALUES)
+    return np.concatenate([volume[int(z) : int(z) + 1, :, :].ravel()[::step] for z in planes])
+
+
+class _Counts:
+    """Voxels of each class, and the sum of their confidence."""
+
+    def __init__(self, codes: NDArray[np.uint8]) -> None:
+        self.codes = codes
+        self.voxels, self.sums = np.zeros(256, np.int64), np.zeros(256)
+
+    def add(self, phases: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
+        """Count a block."""
+        flat = phases.ravel()
+        self.voxels += np.bincount(flat, minlength=256)
+        self.sums += np.bincount(flat, weights=confidence.ravel(), minlength=256)
+
+    def describe(self, model: Model) -> dict[str, Any]:
+        """Shares and means."""
+        missing = int(self.voxels[0])
+        known = max(int(self.voxels.sum()) - missing, 1)
+        rows = [
+            {
+                "code": one.code,
+                "name": one.name,
+                "fraction": float(self.voxels[one.code] / known),
+                "confidence": float(self.sums[one.code] / max(self.voxels[one.code], 1) / 255),
+            }
+            for one in model.classes
+        ]
+        warnings = []
+        if missing:
+            warnings.append(f"{missing} voxels have no grey value (NaN): they are labelled 0")
+        return {"phases": rows, "missing": missing, "warnings": warnings}

@@ -1,0 +1,83 @@
+"""Segmentation: which phase each voxel is, how sure that is, and what follows for volumes.
+
+A random forest makes labels from scribbles, a network learns from labelled slices and predicts volumes. This room opens
+no file: it takes arrays and models and returns arrays and numbers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+_HOMES = {
+    "ForestPredictor": "forest",
+    "GreyScale": "grey_scale",
+    "LabelledSlice": "slices",
+    "Model": "model",
+    "PhaseClass": "model",
+    "Predictor": "predictor",
+    "TrainingSettings": "settings",
+    "choose_engine": "engine",
+    "compare_labels": "evaluation",
+    "count_features": "features",
+    "cut_slabs": "predictor",
+    "decide": "predictor",
+    "describe_model": "model",
+    "find_features": "features",
+    "find_grey_scale": "grey_scale",
+    "make_classes": "model",
+    "measure_consistency": "consistency",
+    "open_predictor": "predictor",
+    "predict_block": "predictor",
+    "restore_model": "model",
+    "suggest_patches": "suggestion",
+    "train_forest": "forest",
+}
+
+if TYPE_CHECKING:
+    from voltome.segmentation.consistency import measure_consistency
+    from voltome.segmentation.engine import choose_engine
+    from voltome.segmentation.evaluation import compare_labels
+    from voltome.segmentation.features import count_features, find_features
+    from voltome.segmentation.forest import ForestPredictor, train_forest
+    from voltome.segmentation.grey_scale import GreyScale, find_grey_scale
+    from voltome.segmentation.model import Model, PhaseClass, describe_model, make_classes, restore_model
+    from voltome.segmentation.predictor import Predictor, cut_slabs, decide, open_predictor, predict_block
+    from voltome.segmentation.settings import TrainingSettings
+    from voltome.segmentation.slices import LabelledSlice
+    from voltome.segmentation.suggestion import suggest_patches
+
+__all__ = [
+    "ForestPredictor",
+    "GreyScale",
+    "LabelledSlice",
+    "Model",
+    "PhaseClass",
+    "Predictor",
+    "TrainingSettings",
+    "choose_engine",
+    "compare_labels",
+    "count_features",
+    "cut_slabs",
+    "decide",
+    "describe_model",
+    "find_features",
+    "find_grey_scale",
+    "make_classes",
+    "measure_consistency",
+    "open_predictor",
+    "predict_block",
+    "restore_model",
+    "suggest_patches",
+    "train_forest",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"voltome.segmentation.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'voltome.segmentation' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

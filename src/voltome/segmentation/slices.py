@@ -1,0 +1,142 @@
+"""Labelled slices: what a network learns from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from voltome.errors import InputError
+
+_LEAST = 32
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledSlice:
+    """A slice of a volume, or an image by itself, and what of it was labelled.
+
+    Parameters
+    ----------
+    name : str
+        For errors and tables.
+    image : (planes, h, w) array
+        Grey values: the slice in the middle, its neighbours before and behind. An image by itself has one plane.
+    labels : (h, w) uint8
+        Code of a class, 0 where nothing was labelled.
+    group : str
+        Of the volume that it was cut from: slices of one group are held out together.
+    """
+
+    name: str
+    image: NDArray[Any]
+    labels: NDArray[np.uint8]
+    group: str
+
+    def __post_init__(self) -> None:
+        if self.image.ndim != 3 or self.image.shape[1:] != self.labels.shape:
+            raise InputError(
+                f"labels of {self.name} have shape {self.labels.shape}, the image {self.image.shape[1:]}: "
+                "both must be the same slice, pixel by pixel"
+            )
+        if min(self.labels.shape) < _LEAST:
+            raise InputError(
+                f"{self.name} has {self.labels.shape[0]} x {self.labels.shape[1]} pixels, a labelled slice needs "
+                f"{_LEAST} along each side: cut a larger one"
+            )
+        if self.image.dtype.kind == "f" and not np.isfinite(self.image).all():
+            raise InputError(f"{self.name} holds NaN or infinite grey values: crop it, or fill these pixels")
+
+
+def check_slices(slices: Sequence[LabelledSlice]) -> list[str]:
+    """Refuse slices that nothing can be learned from.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+
+    Returns
+    -------
+    list of str
+        Warnings: classes that some slices lack, a single slice.
+
+    Raises
+    ------
+    InputError
+        If there is no slice, one has no labels at all, or they have different numbers of planes.
+    """
+    if not slices:
+        raise InputError("there is no labelled slice: give images and labels of the same names")
+    bare = [one.name for one in slices if not one.labels.any()]
+    if bare:
+        raise InputError(f"nothing is labelled in {', '.join(bare)} (all labels 0): label it or leave it out")
+    planes = {len(one.image) for one in slices}
+    if len(planes) > 1:
+        raise InputError(
+            f"slices have {min(planes)} and {max(planes)} planes: train on isolated images or on slices of volumes"
+        )
+    codes = np.unique(np.concatenate([np.unique(one.labels) for one in slices]))
+    warnings = []
+    for code in codes[codes > 0]:
+        lacking = [one.name for one in slices if not (one.labels == code).any()]
+        if lacking and len(slices) - len(lacking) <= max(1, len(slices) // 4):
+            warnings.append(
+                f"class {code} is labelled in {len(slices) - len(lacking)} of {len(slices)} slices only: it will be "
+                "learned badly, and its score may come from one slice"
+            )
+    if len(slices) == 1:
+        warnings.append("one slice only: nothing can be held out, so that scores and calibration are not known")
+    return warnings
+
+
+def fingerprint_slices(slices: Sequence[LabelledSlice]) -> str:
+    """SHA-256 of what was learned from.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for one in slices:
+        for array in (one.image, one.labels):
+            digest.update(f"{array.dtype.str}{array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def split_groups(slices: Sequence[LabelledSlice], folds: int) -> list[list[int]]:
+    """Part slices into folds, each to be held out once; slices of one volume stay together.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+    folds : int
+
+    Returns
+    -------
+    list of list of int
+        Numbers of the slices of each fold; fewer folds where there are fewer groups. If all are of one volume, its
+        slices are parted as they follow each other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain = np.ones((1, 32, 32)), np.ones((32, 32), np.uint8)
+    >>> split_groups([LabelledSlice("a", *plain, "T0"), LabelledSlice("b", *plain, "T1")], 3)
+    [[0], [1]]
+    """
+    groups = list(dict.fromkeys(one.group for one in slices))
+    if len(groups) == 1:
+        number = min(folds, len(slices))
+        parts = np.array_split(np.arange(len(slices)), number) if number > 1 else []
+        return [part.tolist() for part in parts]
+    number = min(folds, len(groups))
+    return [[i for i, one in enumerate(slices) if groups.index(one.group) % number == fold] for fold in range(number)]

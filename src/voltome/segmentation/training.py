@@ -1,0 +1,329 @@
+"""Training of the network on labelled slices, with what it does on slices that were held out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from voltome.errors import InputError
+from voltome.segmentation.augmentation import Crops
+from voltome.segmentation.calibration import HeldOut, calibrate, score_held_out
+from voltome.segmentation.grey_scale import GreyScale
+from voltome.segmentation.model import Model, PhaseClass
+from voltome.segmentation.network import AttentionUNet
+from voltome.segmentation.settings import TrainingSettings
+from voltome.segmentation.slices import LabelledSlice, check_slices, fingerprint_slices, split_groups
+
+_WARM_UP = 0.05
+_LEAST_RATE = 0.01
+_DECAY = 1e-4
+_KEPT_PIXELS = 20_000  # of a held-out slice, for the temperature
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What training tells after an epoch: `stage` counts folds, then the whole; loss, Dice of the crops."""
+
+    stage: int
+    stages: int
+    number: int
+    epochs: int
+    loss: float
+    dice: float
+
+
+@dataclass
+class State:
+    """All that a run needs to go on where it was cut off: arrays and plain numbers."""
+
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+
+OnEpoch = Callable[[Epoch], None]
+OnState = Callable[[State], None]
+
+
+def train_network(
+    slices: Sequence[LabelledSlice],
+    *,
+    classes: Sequence[PhaseClass],
+    grey: GreyScale,
+    settings: TrainingSettings | None = None,
+    axis: str = "z",
+    start: Model | None = None,
+    device: str = "cpu",
+    state: State | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_state: OnState | None = None,
+) -> Model:
+    """Train a network on slices of which some pixels or all are labelled.
+
+    The loss is cross-entropy plus one minus the Dice coefficient, over labelled pixels alone (Milletari et al. 2016,
+    10.1109/3DV.2016.79); AdamW, the rate along a cosine.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+    classes : sequence of PhaseClass
+        In the order of the probabilities.
+    grey : GreyScale
+    settings : TrainingSettings, optional
+    axis : {"z", "y", "x"}
+        Across the slices, as they were cut from their volumes; predictions go along it.
+    start : Model, optional
+        Begin from its weights, with its size; its classes must be these.
+    device : str
+        cpu, or a GPU as PyTorch names it.
+    state : State, optional
+        Go on from there: the result is that of a run that was not cut off.
+    on_epoch, on_state : callable, optional
+        Called after each epoch, and with what a later run may go on from.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    InputError
+        If slices cannot be learned from, or do not fit the model to begin from.
+    """
+    settings = settings or TrainingSettings()
+    check_slices(slices)
+    run = _Run(slices, classes, grey, settings, start, torch.device(device))
+    folds = split_groups(slices, settings.folds)
+    state = State() if state is None else state
+    stages = [*folds, []]
+    held: list[HeldOut] = [
+        HeldOut.restore(state.arrays, i) for fold in folds[: int(state.numbers.get("stage", 0))] for i in fold
+    ]
+    members: list[dict[str, NDArray[Any]]] = []
+    for number, out in enumerate(stages):
+        if number < int(state.numbers.get("stage", 0)):
+            members.append({k[7:]: v for k, v in state.arrays.items() if k.startswith(f"fold{number:02d}.")})
+            continue
+        tell = _Teller(number, len(stages), on_epoch)
+        network = run.train(number, out, tell, state, on_state)
+        members.append({name: t.detach().cpu().numpy() for name, t in network.state_dict().items()})
+        if out:
+            held += [run.predict(network, i) for i in out]
+            state = State(state.arrays | {f"fold{number:02d}.{k}": v for k, v in members[-1].items()})
+            state.arrays |= {k: v for one in held for k, v in one.arrays().items()}
+            state.numbers = {"stage": number + 1}
+    kept = [members[-1], *(members[:-1] if settings.ensemble else [])]
+    return Model(
+        "network",
+        tuple(classes),
+        grey,
+        {"base": run.base, "depth": run.depth, "planes": run.planes, "axis": axis, "members": len(kept)},
+        {f"{i}.{name}": array for i, member in enumerate(kept) for name, array in member.items()},
+        {
+            "training": asdict(settings),
+            "slices": [one.name for one in slices],
+            "data": fingerprint_slices(slices),
+            "start": None if start is None else start.made.get("data"),
+        },
+        score_held_out(held, classes),
+        calibrate(held, classes),
+    )
+
+
+@dataclass
+class _Teller:
+    stage: int
+    stages: int
+    on_epoch: OnEpoch | None
+
+    def tell(self, number: int, epochs: int, loss: float, dice: float) -> None:
+        if self.on_epoch is not None:
+            self.on_epoch(Epoch(self.stage, self.stages, number, epochs, loss, dice))
+
+
+class _Run:
+    """Tensors of the slices, and the networks trained on them."""
+
+    def __init__(
+        self,
+        slices: Sequence[LabelledSlice],
+        classes: Sequence[PhaseClass],
+        grey: GreyScale,
+        settings: TrainingSettings,
+        start: Model | None,
+        device: torch.device,
+    ) -> None:
+        self.slices, self.settings, self.device = slices, settings, device
+        self.classes = len(classes)
+        self.base = settings.base if start is None else int(start.settings["base"])
+        self.depth = settings.depth if start is None else int(start.settings["depth"])
+        self.planes = len(slices[0].image)
+        self.start = _weights_to_start_from(start, classes, self.planes)
+        places = np.full(256, -1, dtype=np.int64)
+        for place, one in enumerate(classes):
+            places[one.code] = place
+        self.images = [torch.from_numpy(grey.scale(one.image)) for one in slices]
+        self.labels = [torch.from_numpy(places[one.labels]) for one in slices]
+        smallest = min(min(one.labels.shape) for one in slices)
+        self.side = min(settings.side, smallest) // 2**self.depth * 2**self.depth
+
+    def train(
+        self, stage: int, out: Sequence[int], tell: _Teller, state: State, on_state: OnState | None
+    ) -> AttentionUNet:
+        """A network trained on all slices but those of numbers `out`."""
+        settings = self.settings
+        torch.manual_seed(settings.seed + 1000 * stage)
+        network: Any = AttentionUNet(self.planes, self.classes, self.base, self.depth)
+        if self.start is not None:
+            network.load_state_dict(self.start)
+        network = network.to(self.device, memory_format=torch.channels_last)
+        optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
+        generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
+        crops = Crops(self.images, self.labels, self.side, generator)
+        use = [i for i in range(len(self.slices)) if i not in out]
+        epochs = max(1, settings.epochs // 2) if out else settings.epochs
+        first = 0
+        if "epoch" in state.numbers:
+            first = int(state.numbers["epoch"])
+            _restore(state, network, optimiser, generator)
+        order: list[int] = []
+        for epoch in range(first, epochs):
+            network.train()
+            sums = torch.zeros(2)
+            for batch in range(settings.batches):
+                if len(order) < settings.batch:
+                    order += torch.randperm(len(use), generator=generator).tolist() * settings.batch
+                    order = order[: max(settings.batch, len(use))] if len(use) < settings.batch else order[: len(use)]
+                numbers, order = [use[i] for i in order[: settings.batch]], order[settings.batch :]
+                done = (epoch + batch / settings.batches) / epochs
+                for group in optimiser.param_groups:
+                    group["lr"] = settings.rate * _rate(done)
+                sums += self._step(network, optimiser, *crops.draw(numbers))
+            loss, dice = (sums / settings.batches).tolist()
+            order = []  # an epoch begins with all slices, so that a run may go on from any
+            tell.tell(epoch + 1, epochs, loss, dice)
+            if on_state is not None and epoch + 1 < epochs:
+                on_state(_keep(state, stage, epoch + 1, network, optimiser, generator))
+        trained: AttentionUNet = network.eval()
+        return trained
+
+    def _step(self, network: AttentionUNet, optimiser: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
+        images = images.to(self.device, memory_format=torch.channels_last)
+        labels = labels.to(self.device)
+        half = self.device.type == "cuda" or self.base >= 16  # narrow layers are no faster in bfloat16 on a CPU
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            scores = network(images)
+        loss, dice = find_loss(scores.float(), labels)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return torch.stack([loss.detach(), dice]).cpu()
+
+    @torch.inference_mode()
+    def predict(self, network: AttentionUNet, number: int) -> HeldOut:
+        """What a network says of a slice that it has not seen."""
+        image, labels = self.images[number], self.labels[number]
+        rows, columns = labels.shape
+        step = 2**self.depth
+        padded = functional.pad(image[None], (0, -columns % step, 0, -rows % step), "reflect")
+        scores = network(padded.to(self.device, memory_format=torch.channels_last))[0, :, :rows, :columns]
+        known = labels >= 0
+        return HeldOut.sample(number, scores.float().cpu()[:, known].numpy(), labels[known].numpy(), most=_KEPT_PIXELS)
+
+
+def find_loss(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy plus one minus Dice, over labelled pixels, and the Dice coefficient of the most likely classes.
+
+    Parameters
+    ----------
+    scores : (N, C, h, w) float32
+    labels : (N, h, w) int64
+        -1 where nothing was labelled.
+
+    Returns
+    -------
+    loss, dice : tensors without axes
+        Mean over the classes that are labelled in this batch.
+    """
+    entropy = functional.cross_entropy(scores, labels, ignore_index=-1)
+    known = (labels >= 0).unsqueeze(1)
+    truth = functional.one_hot(labels.clamp_min(0), scores.shape[1]).movedim(-1, 1) * known
+    likely = torch.softmax(scores, dim=1) * known
+    axes = (0, 2, 3)
+    count = truth.sum(axes)
+    present = count > 0
+    soft = (2 * (likely * truth).sum(axes) + 1) / (likely.sum(axes) + count + 1)
+    with torch.no_grad():
+        chosen = functional.one_hot(scores.argmax(1), scores.shape[1]).movedim(-1, 1) * known
+        hard = 2 * (chosen * truth).sum(axes) / (chosen.sum(axes) + count).clamp_min(1)
+        dice = hard[present].mean()
+    return entropy + 1 - soft[present].mean(), dice
+
+
+def _rate(done: float) -> float:
+    """Share of the highest learning rate: a short rise, then half a cosine."""
+    if done < _WARM_UP:
+        return (done + 1e-3) / (_WARM_UP + 1e-3)
+    fall = (done - _WARM_UP) / (1 - _WARM_UP)
+    return _LEAST_RATE + (1 - _LEAST_RATE) * 0.5 * (1 + math.cos(math.pi * fall))
+
+
+def _weights_to_start_from(start: Model | None, classes: Sequence[PhaseClass], planes: int) -> dict[str, Tensor] | None:
+    if start is None:
+        return None
+    if start.kind != "network":
+        raise InputError("the model to start from is a forest, not a network: give one that `segment train` wrote")
+    if int(start.settings["planes"]) != planes:
+        raise InputError(
+            f"the model to start from takes {start.settings['planes']} planes, these slices have {planes}: cut slices "
+            "from volumes with their neighbours (LABELS.yaml), or start from nothing"
+        )
+    theirs, ours = [one.code for one in start.classes], [one.code for one in classes]
+    if theirs != ours:
+        known = ", ".join(f"{one.code} {one.name}" for one in start.classes)
+        raise InputError(
+            f"labels hold classes {ours}, the model to start from {theirs} ({known}): write its codes into your labels "
+            "(leave out what you do not label), or start from nothing"
+        )
+    return {name[2:]: torch.from_numpy(array.copy()) for name, array in start.arrays.items() if name.startswith("0.")}
+
+
+def _keep(
+    state: State,
+    stage: int,
+    epoch: int,
+    network: AttentionUNet,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
+) -> State:
+    arrays = {k: v for k, v in state.arrays.items() if not k.startswith("now.")}
+    for name, tensor in network.state_dict().items():
+        arrays[f"now.network.{name}"] = tensor.detach().cpu().numpy().copy()
+    for number, moments in optimiser.state_dict()["state"].items():
+        for name, value in moments.items():
+            arrays[f"now.optimiser.{number}.{name}"] = torch.as_tensor(value).detach().cpu().numpy().copy()
+    arrays["now.generator"] = generator.get_state().numpy().copy()
+    return State(arrays, {"stage": stage, "epoch": epoch})
+
+
+def _restore(
+    state: State, network: AttentionUNet, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> None:
+    def tensors(prefix: str) -> Mapping[str, Tensor]:
+        found = {k[len(prefix) :]: v for k, v in state.arrays.items() if k.startswith(prefix)}
+        return {name: torch.from_numpy(np.array(array)) for name, array in found.items()}
+
+    network.load_state_dict(dict(tensors("now.network.")))
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors("now.optimiser.").items():
+        number, _, what = name.partition(".")
+        moments.setdefault(int(number), {})[what] = value
+    optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
+    generator.set_state(torch.from_numpy(np.array(state.arrays["now.generator"])))
