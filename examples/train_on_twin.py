@@ -2,8 +2,8 @@
 
     python examples/train_on_twin.py twin.safetensors [--epochs 150] [--threads 2]
 
-Slices of 13 planes of experiments (three sizes of voxel, seeds 101 to 103, all steps) that no demo, test or table uses.
-Rendering takes about 20 minutes of processor time, training 30. The same seed gives the same weights on the same
+Cross-sections of eight experiments (three sizes of voxel, all steps) that no demo, test or table uses but where it says
+so. Rendering takes about 40 minutes of processor time, training 20. The same seed gives the same weights on the same
 machine and versions.
 """
 
@@ -22,9 +22,9 @@ from voltome.segmentation.training import Epoch
 from voltome.twin import ElectrodeTwin, make_settings, render_block
 from voltome.twin.render import find_bubble
 
-SEEDS = (101, 102, 103)
+SEEDS = {"paper": (101, 102), "small": (101, 102, 103), "tiny": (101, 102, 103)}
 SLICES = {"paper": 2, "small": 3, "tiny": 5}
-"""Slices of each step, by size of the twin: 50, 150 and 400 nm voxels."""
+"""Experiments, and slices of each of their steps, by size of the twin: 50, 150 and 400 nm voxels."""
 PLANES = 5
 NAMES = {1: "collector", 2: "matrix", 4: "silicon", 7: "bubble"}
 PHASES = np.array([0, 1, 2, 2, 4, 2, 2, 7], dtype=np.uint8)
@@ -42,9 +42,7 @@ def cut_slices(size: str, seed: int, threads: int) -> list[LabelledSlice]:
         return list(pool.map(lambda place: cut_slice(twin, f"{size} {seed}", *place), places))
 
 
-def choose_places(
-    twin: ElectrodeTwin, number: int, count: int, random: np.random.Generator
-) -> Iterator[int]:
+def choose_places(twin: ElectrodeTwin, number: int, count: int, random: np.random.Generator) -> Iterator[int]:
     """Slices at random; one of them through the bubble, where there is one."""
     _, depth, _ = twin.settings.shape
     for k in range(count):
@@ -77,7 +75,7 @@ def main() -> None:
     wanted = parser.parse_args()
     slices = []
     for size in SLICES:
-        for seed in SEEDS:
+        for seed in SEEDS[size]:
             slices += cut_slices(size, seed, wanted.threads)
             print(f"{size} {seed}: {len(slices)} slices", flush=True)
     made = train_model(

@@ -14,7 +14,15 @@ from voltome.fields import DeformationField, NodeStatus, StrainField
 from voltome.grid import regular_nodes
 from voltome.measurement import Measurement, Share
 from voltome.report import render_correlation_report
-from voltome.report.electrode_findings import AxialMap, BoxStrain, CellCurve, ElectrodeFindings, Histogram
+from voltome.report.electrode_findings import (
+    AxialMap,
+    BoxStrain,
+    CellCurve,
+    ElectrodeFindings,
+    Histogram,
+    SegmentedSlice,
+    SiliconRegion,
+)
 
 SHAPE = (60, 84, 108)
 
@@ -211,6 +219,7 @@ def measure_scan(number: int, scan: str, soc: float, thickness_um: float, repeat
         ):
             shares = make_shares(0.003 * scale, 0.005 * scale, repeated=repeated)
             out.append(Measurement(name, scan, value, "1", region, shares))
+    out += measure_silicon(scan, 1.0 - 0.4 * swell + (0.06 if number > 7 else 0.0))
     if number > 7:
         for region, factor in EACH_SIDE.items():
             left = Share("noise", 0.006), Share("contrast loss", 0.004, "bias")
@@ -218,6 +227,25 @@ def measure_scan(number: int, scan: str, soc: float, thickness_um: float, repeat
                 Measurement("hysteresis_volumetric_strain", scan, 0.05 * factor * (number - 7), "1", region, left)
             )
     return out
+
+
+def measure_silicon(scan: str, left: float) -> list[Measurement]:
+    """What has not reacted, and the same for other thresholds."""
+    name = "non_lithiated_silicon"
+    shares = Share("segmentation", 0.014, "bias"), Share("region", 0.004), Share("motion", 0.002, "bias")
+    return [
+        Measurement(name, scan, left, "1", shares=shares),
+        Measurement(f"{name}_threshold_low", scan, left - 0.05 * (1 - left), "1"),
+        Measurement(f"{name}_threshold_high", scan, left + 0.08 * (1 - left), "1"),
+    ]
+
+
+def make_segmented(image: np.ndarray) -> SegmentedSlice:
+    """Dark is silicon (1), bright the collector (2), and between them is the matrix (3)."""
+    likely = 1 / (1 + np.exp((image - 28000.0) / 1200.0))
+    copper = image > 50000.0
+    phases = np.where(copper, 2, np.where(likely > 0.5, 1, 3)).astype(np.uint8)
+    return SegmentedSlice(phases, np.where(copper, 1.0, np.maximum(likely, 1 - likely)).astype(np.float32))
 
 
 def make_axial_map(number: int, growth: float) -> AxialMap:
@@ -330,7 +358,10 @@ def make_electrode(count: int = 10, *, repeated: bool = True) -> ElectrodeFindin
     return ElectrodeFindings(
         scans=scans, measurements=measurements, slices=slices, slice_pixel_m=PIXEL_M, slice_y_m=4.8e-5,
         surfaces=surfaces, thickness_maps=maps, map_pixel_m=1e-6, axial_maps=axial, histograms=histograms,
-        boxes=boxes, blurred_zone_m=2e-6, cell=make_cell(), socs=socs,
+        boxes=boxes, blurred_zone_m=2e-6, segmented={s: make_segmented(image) for s, image in slices.items()},
+        phase_names=("silicon", "collector", "matrix"),
+        silicon_region=SiliconRegion(1.3e-6, (2e-6, 9.4e-5), (1e-6, 9.9e-5)),
+        cell=make_cell(), socs=socs,
         times_s={s: 9 * 3600.0 * i / max(count - 1, 1) for i, s in enumerate(scans)},
         repeats={"T7": "T6"} if repeated and count > 7 else {}, warnings=["Scan T5 was aligned on texture alone."],
         remarks=["The paper's thickness is that of the slice; ours is the mean over the field."],

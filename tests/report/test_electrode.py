@@ -51,14 +51,16 @@ def check_ticks_apart(axes: Axes) -> None:
 
 def test_figures_come_in_the_order_of_the_story(electrode: ElectrodeFindings) -> None:
     assert list(draw_electrode_figures(electrode)) == [
-        "slices", "thickness", "thickness-maps", "cell", "axial-strain", "volumetric-strain", "histograms",
-        "components", "boxes", "hysteresis", "errors", "alignment", "accuracy",
+        "slices", "thickness", "thickness-maps", "cell", "silicon", "segmentation", "axial-strain", "volumetric-strain",
+        "histograms", "components", "boxes", "hysteresis", "errors", "alignment", "accuracy",
     ]  # fmt: skip
 
 
 def test_a_figure_of_nothing_is_left_out(build_electrode: Callable[..., ElectrodeFindings]) -> None:
     one = build_electrode(1)
-    assert list(draw_electrode_figures(one)) == ["slices", "thickness", "thickness-maps", "cell", "errors", "accuracy"]
+    assert list(draw_electrode_figures(one)) == [
+        "slices", "thickness", "thickness-maps", "cell", "segmentation", "errors", "accuracy",
+    ]  # fmt: skip
     nothing = replace(one, measurements=[], slices={}, thickness_maps={}, surfaces={}, cell=None, accuracy=[])
     assert draw_electrode_figures(nothing) == {}
 
@@ -166,6 +168,8 @@ def test_names_that_look_like_formulas_are_drawn_as_they_are(
         scans=tuple(new.values()),
         measurements=[replace(m, scan=new[m.scan]) for m in few.measurements],
         slices={new[scan]: image for scan, image in few.slices.items()},
+        segmented={new[scan]: segmented for scan, segmented in few.segmented.items()},
+        phase_names=("$Si$_{", "$$", "a $b_{$"),
         histograms=[replace(h, scan=new[h.scan]) for h in few.histograms],
         axial_maps={new[scan]: axial for scan, axial in few.axial_maps.items()},
         accuracy=[{**row, "step": new[row["step"]]} for row in few.accuracy],

@@ -66,8 +66,8 @@ def page(electrode: ElectrodeFindings) -> Page:
 
 def test_the_story_is_told_in_the_order_of_the_paper(page: Page) -> None:
     assert page.sections == [
-        "result", "swelling", "strain", "remains", "errors", "displacement", "noise", "accuracy", "reading", "numbers",
-        "scans", "parameters",
+        "result", "swelling", "silicon", "strain", "remains", "errors", "displacement", "noise", "accuracy", "reading",
+        "numbers", "scans", "parameters",
     ]  # fmt: skip
 
 
@@ -85,7 +85,7 @@ def test_the_first_sentences_give_every_headline_with_its_error(page: Page) -> N
 
 
 def test_every_figure_carries_its_numbers(page: Page, electrode: ElectrodeFindings) -> None:
-    assert len(page.data) == 13
+    assert len(page.data) == 15
     for name, address in page.data.items():
         kind, _, content = address.partition(",")
         assert kind == "data:text/csv;base64"
@@ -99,7 +99,7 @@ def test_the_page_needs_nothing_from_elsewhere(page: Page) -> None:
 
 
 def test_figures_are_numbered_without_a_gap(page: Page) -> None:
-    assert re.findall(r"Figure (\d+)\.", page.text) == [str(n) for n in range(1, 16)]
+    assert re.findall(r"Figure (\d+)\.", page.text) == [str(n) for n in range(1, 18)]
 
 
 def test_remarks_warnings_files_and_truth_are_shown(page: Page) -> None:
@@ -116,7 +116,7 @@ def test_without_an_electrode_the_page_is_that_of_the_displacement() -> None:
 
 
 def test_a_scan_alone_has_a_page(build_electrode: Callable[..., ElectrodeFindings]) -> None:
-    one = replace(build_electrode(1), cell=None, thickness_maps={}, accuracy=())
+    one = replace(build_electrode(1), cell=None, thickness_maps={}, accuracy=(), segmented={})
     page = Page(render(one))
     assert f"At T0 the electrode is 20.70 ± 0.15{MICROMETRES} thick." in page.text
     assert page.sections == ["result", "swelling", "errors", "displacement", "noise", "reading", "numbers", "scans",

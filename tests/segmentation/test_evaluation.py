@@ -210,7 +210,9 @@ def test_single_slices_are_no_neighbours():
     assert [(size.low_vox, size.objects) for size in apart.sizes] == [(4, 3)]
     assert [size.objects for size in together.sizes] == [1]
     assert apart.surface.truth_vox == 3 * 12
-    assert apart.surface.f1[0] == pytest.approx((12 + 8 + 12) / 36)  # of the square that moved by two, one side is beyond one voxel
+    assert apart.surface.f1[0] == pytest.approx(
+        (12 + 8 + 12) / 36
+    )  # of the square that moved by two, one side is beyond one voxel
     assert apart.dice == together.dice
 
 

@@ -23,6 +23,7 @@ _HOMES = {
     "RadiographFiles": "holotomography",
     "holds_radiographs": "holotomography",
     "open_scan_files": "holotomography",
+    "holds_image": "image",
     "read_image": "image",
     "read_model_file": "model_file",
     "write_model_file": "model_file",
@@ -81,7 +82,7 @@ if TYPE_CHECKING:
     from voltome.io.fingerprint import FileHashes, describe_files
     from voltome.io.frame_stack import FrameStack
     from voltome.io.holotomography import RadiographFiles, holds_radiographs, open_scan_files
-    from voltome.io.image import read_image
+    from voltome.io.image import holds_image, read_image
     from voltome.io.model_file import read_model_file, write_model_file
     from voltome.io.movie import write_movie
     from voltome.io.nxtomo_writer import write_nxtomo
@@ -127,6 +128,7 @@ __all__ = [
     "format_bytes",
     "format_yaml",
     "hold_lock",
+    "holds_image",
     "holds_radiographs",
     "inspect_scan",
     "lock_holder",

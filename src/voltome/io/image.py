@@ -20,7 +20,7 @@ def read_image(path: str | Path) -> NDArray[Any]:
     Parameters
     ----------
     path : str or Path
-        TIFF, EDF, NumPy (.npy), or any volume of one slice, as `open_volume` takes it.
+        TIFF, PNG, EDF, NumPy (.npy), or any volume of one slice, as `open_volume` takes it.
 
     Returns
     -------
@@ -39,6 +39,8 @@ def read_image(path: str | Path) -> NDArray[Any]:
     try:
         if place.is_file() and suffix in TIFF_SUFFIXES:
             values = _read_tiff(place)
+        elif place.is_file() and suffix == ".png":
+            values = _read_png(place)
         elif place.is_file() and suffix == ".edf":
             values = read_edf(place)
         elif place.is_file() and suffix == ".npy" and _is_flat(place):
@@ -56,6 +58,50 @@ def read_image(path: str | Path) -> NDArray[Any]:
     if values.dtype.kind not in "uif":
         raise InputError(f"pixels must be whole or real numbers ({path} is {values.dtype}): save its magnitude")
     return values.astype(values.dtype.newbyteorder("="), copy=False)
+
+
+def holds_image(path: str | Path) -> bool:
+    """Whether a file holds one image by itself, which is no volume.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    bool
+        False also where it cannot be read: whoever opens it says why.
+    """
+    place = Path(path)
+    suffix = place.suffix.lower()
+    if not place.is_file():
+        return False
+    if suffix in (".edf", ".png"):
+        return True
+    if suffix == ".npy":
+        return _is_flat(place)
+    if suffix in TIFF_SUFFIXES:
+        try:
+            reader = open_tiff(place, flat=True)
+        except InputError:
+            return False
+        try:
+            return reader.shape[0] == 1
+        finally:
+            reader.close()
+    return False
+
+
+def _read_png(place: Path) -> NDArray[Any]:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(place) as image:
+            if image.mode not in ("L", "I;16", "I", "1"):
+                raise InputError(f"{place} holds colours ({image.mode}): save it in grey, class codes as 8 bits")
+            return np.asarray(image if image.mode != "1" else image.convert("L"))
+    except UnidentifiedImageError:
+        raise InputError(f"{place} is not a PNG, or is damaged: save it again") from None
 
 
 def _read_tiff(place: Path) -> NDArray[Any]:

@@ -46,7 +46,7 @@ def write_model_file(
     from safetensors.numpy import save
 
     content = save(
-        {name: np.ascontiguousarray(array) for name, array in sorted(arrays.items())},
+        {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())},
         metadata={_KEY: json.dumps(description, sort_keys=True, allow_nan=False)},
     )
     with staged_file(path, overwrite=overwrite) as part:

@@ -288,13 +288,18 @@ def apply_model(
     predictor = segmentation.open_predictor(trained, engine=engine, threads=workers, flips=flips)
     place = io.split_name(out)[0]
     with ExitStack() as stack:
-        source = stack.enter_context(io.open_volume(volume, shape=shape, dtype=dtype, voxel_size_m=voxel_size_m))
+        source: VolumeSource
+        if _is_image(volume, trained):
+            source = io.read_image(volume)[None]
+        else:
+            source = stack.enter_context(io.open_volume(volume, shape=shape, dtype=dtype, voxel_size_m=voxel_size_m))
         if trained.settings.get("planes", 0) > 1 and min(source.shape) < 2:
             raise InputError(
                 f"{volume} has shape {source.shape}, the model takes {trained.settings['planes']} neighbouring slices: "
                 "apply it to a volume, or train on isolated images"
             )
         trained.grey.check(sample_greys(source), str(volume), window)
+        voxel_m = voxel_size_m or getattr(source, "voxel_size_m", None)
         slabs = segmentation.cut_slabs(source.shape, predictor)
         count = count_jobs("segmentation", len(slabs) + 2, on_progress)
         folder = stack.enter_context(_scratch_folder(place))
@@ -311,9 +316,17 @@ def apply_model(
             total.add(*found)
             count()
         for target, values, labels in ((out, phases, True), (beside, confidence, False)):
-            io.write_volume(target, values, voxel_size_m=source.voxel_size_m, labels=labels, overwrite=overwrite)
+            io.write_volume(target, values, voxel_size_m=voxel_m, labels=labels, overwrite=overwrite)
             count()
     return total.describe(trained) | {"shape": source.shape, "engine": chosen, "confidence_file": str(beside)}
+
+
+def _is_image(name: str | Path, model: Model) -> bool:
+    """Whether a file holds one image, and the model takes isolated ones."""
+    from voltome import io
+
+    alone = model.settings.get("planes") == 1 or model.settings.get("dimensions") == 2
+    return alone and io.holds_image(name)
 
 
 @contextmanager

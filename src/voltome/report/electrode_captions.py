@@ -7,6 +7,7 @@ from collections.abc import Callable
 from voltome.report.electrode_findings import ElectrodeFindings
 from voltome.report.electrode_maps import AXIAL_LIMITS, MOST_SLICES, MOST_STRAINS, choose_shown
 from voltome.report.electrode_numbers import Numbers
+from voltome.report.silicon import COVERAGE, MOST_SEGMENTED, choose_segmented
 from voltome.report.wording import MINUS, write_metres, write_percent
 
 BARS = (
@@ -49,6 +50,37 @@ def _caption_maps(findings: ElectrodeFindings) -> str:
 
 def _caption_cell(_: ElectrodeFindings) -> str:
     return "What the cycler recorded. Dotted lines: start of each scan."
+
+
+def _caption_silicon(findings: ElectrodeFindings) -> str:
+    first, region, where = findings.scans[0], findings.silicon_region, ""
+    if region is not None:
+        y, x = (f"{write_metres(low)} and {write_metres(high)}" for low, high in (region.y_m, region.x_m))
+        where = (
+            f" Counted is the matter that at {first} lay more than {write_metres(region.from_depth_m, 2)} above the "
+            f"collector, between y = {y}, x = {x}. This region moves and swells with the matter, and every scan sees "
+            "all of it; the zone below, which copper blurs, is left out."
+        )
+    return (
+        f"Volume of non-lithiated silicon relative to {first}, which is 100 % by definition, below the thickness. "
+        "Non-lithiated means x in Li\N{LATIN SUBSCRIPT SMALL LETTER X}Si below about 0.7, the contrast's midpoint, not "
+        "crystalline: the volume may rise again on discharge, when delithiated amorphous silicon regains contrast. "
+        f"{COVERAGE}: 1.96 standard deviations, every cause of error in them. Thresholds: the same volume by voxels "
+        "whose probability of being silicon is above 0.3 to 0.7, at both scans alike; it says how much that choice "
+        f"matters, not where the truth lies.{where} {BARS} {SHADED}"
+    )
+
+
+def _caption_segmentation(findings: ElectrodeFindings) -> str:
+    known = [scan for scan in findings.segmented if scan not in findings.repeats]
+    shown = choose_segmented(findings)
+    number = f" {len(shown)} of {len(known)} segmented scans." if len(known) > MOST_SEGMENTED else ""
+    return (
+        f"Vertical cross-sections at y = {write_metres(findings.slice_y_m)} in the frame of {findings.scans[0]}: grey "
+        f"value with the outline of {findings.phase_names[0]} in yellow, phases, and the probability that the model "
+        f"gives to the phase it chose. On the left the state of charge.{number} The data are shares of phases and mean "
+        "confidence in cells of the slices."
+    )
 
 
 def _caption_axial(findings: ElectrodeFindings) -> str:
@@ -125,6 +157,8 @@ CAPTIONS: dict[str, tuple[str, Callable[[ElectrodeFindings], str]]] = {
     "thickness": ("Thickness and expansion", _caption_thickness),
     "thickness-maps": ("Local thickness", _caption_maps),
     "cell": ("The cell", _caption_cell),
+    "silicon": ("Silicon that has not reacted", _caption_silicon),
+    "segmentation": ("What is silicon, and how surely", _caption_segmentation),
     "axial-strain": ("Axial strain", _caption_axial),
     "volumetric-strain": ("Volumetric strain", _caption_volumetric),
     "histograms": ("How strain is distributed", _caption_histograms),

@@ -36,6 +36,7 @@ HEADLINES = (
     ("volumetric_strain", "separator side", "vol. strain, separator side", 100.0, "% points"),
     ("in_plane_strain_yy", "whole", "in-plane strain yy", 100.0, "% points"),
     ("in_plane_strain_xx", "whole", "in-plane strain xx", 100.0, "% points"),
+    ("non_lithiated_silicon", "whole", "non-lithiated silicon", 100.0, "% points"),
 )
 """Numbers whose errors are taken apart: name, region, title, factor from SI, unit."""
 
@@ -249,7 +250,7 @@ def write_name(label: str) -> str:
     -------
     str
     """
-    text = label.replace("in_plane", "in-plane").replace("_", " ")
+    text = label.replace("in_plane", "in-plane").replace("non_lithiated", "non-lithiated").replace("_", " ")
     for region in REGIONS[1:]:
         text = text.replace(f" {region}", f", {region}")
     return text

@@ -87,6 +87,39 @@ class CellCurve:
 
 
 @dataclass(frozen=True, eq=False)
+class SegmentedSlice:
+    """What a segmentation makes of the slice of a scan.
+
+    Parameters
+    ----------
+    phases : (z, x) uint8
+        Number of the phase among the names of the findings, from 1; 0 where there is none.
+    confidence : (z, x) float32
+        Probability of that phase; NaN where there is none.
+    """
+
+    phases: NDArray[np.uint8]
+    confidence: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SiliconRegion:
+    """The matter in which silicon is counted, where it was at the first scan.
+
+    Parameters
+    ----------
+    from_depth_m : float
+        Height above the collector at which it begins; it ends with the electrode.
+    y_m, x_m : (float, float)
+        From where to where.
+    """
+
+    from_depth_m: float
+    y_m: tuple[float, float]
+    x_m: tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
 class ElectrodeFindings:
     """All that the report shows of an electrode.
 
@@ -110,6 +143,11 @@ class ElectrodeFindings:
     boxes : sequence of BoxStrain
     blurred_zone_m : float or None
         Depth above the collector that strain leaves out, since copper blurs it.
+    segmented : mapping of str to SegmentedSlice
+        On the same cross-section as the slices, with their pixels; empty where nothing is segmented.
+    phase_names : tuple of str
+        Silicon first.
+    silicon_region : SiliconRegion or None
     cell : CellCurve or None
     socs, times_s : mapping of str to float
         State of charge and start of those scans of which it is known.
@@ -133,6 +171,9 @@ class ElectrodeFindings:
     histograms: Sequence[Histogram] = ()
     boxes: Sequence[BoxStrain] = ()
     blurred_zone_m: float | None = None
+    segmented: Mapping[str, SegmentedSlice] = field(default_factory=dict)
+    phase_names: tuple[str, ...] = ()
+    silicon_region: SiliconRegion | None = None
     cell: CellCurve | None = None
     socs: Mapping[str, float] = field(default_factory=dict)
     times_s: Mapping[str, float] = field(default_factory=dict)

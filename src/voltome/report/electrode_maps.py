@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from voltome.report import panels
-from voltome.report.electrode_axes import SOFT, shorten_name
+from voltome.report.electrode_axes import shorten_name
 from voltome.report.electrode_findings import AxialMap, ElectrodeFindings
+from voltome.report.electrode_grid import BARE, Grid, draw_scale, draw_slice, grey_limits, title_panel, write_soc
 from voltome.report.electrode_numbers import FloatArray, Numbers
-from voltome.report.measures import robust_range, round_down, symmetric_range
-from voltome.report.wording import MICRO, write_metres, write_percent
+from voltome.report.measures import robust_range, symmetric_range
+from voltome.report.wording import MICRO
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +24,6 @@ MOST_SLICES, MOST_MAPS, MOST_STRAINS = 12, 10, 8
 AXIAL_LIMITS = (-0.5, 1.5)
 """Axial strain of the first and the last colour, as in the paper's Fig. 3c."""
 STRAIN_COLOURS, THICKNESS_COLOURS, DEVIATION_COLOURS = "RdBu_r", "viridis", "PuOr_r"
-_BARE = "#c9ced4"
 
 
 def choose_scans(names: Sequence[str], most: int) -> list[str]:
@@ -68,115 +67,6 @@ def choose_shown(findings: ElectrodeFindings, pictures: Mapping[str, Any], most:
     return chosen
 
 
-class Grid:
-    """Panels of one shape in rows, a title above each row, room for bars below; sizes in inches.
-
-    Parameters
-    ----------
-    count : int
-    ratio : float
-        Height over width of a panel.
-    rows_each : int
-        Panels stacked for each entry.
-    below : float
-        Room for colour bars.
-    columns : int
-        At most so many side by side.
-    tallest : float
-        Of a panel; tall ones get narrower.
-    """
-
-    def __init__(
-        self, count: int, ratio: float, *, rows_each: int = 1, below: float, columns: int, tallest: float
-    ) -> None:
-        from matplotlib.figure import Figure
-
-        left, right, gap, title = 0.12 if rows_each == 1 else 0.42, 0.08, 0.07, 0.22
-        room = panels.PAPER_WIDTH_IN - left - right + gap
-        fit = max(int(room / (tallest / ratio + gap)), columns)  # narrow panels: more of them in a row
-        columns = math.ceil(count / math.ceil(count / fit))
-        width = min(room / columns - gap, tallest / ratio)
-        height = max(width * ratio, 0.15)
-        bands = math.ceil(count / columns)
-        band = title + rows_each * (height + gap)
-        total = bands * band + below
-        self.figure = Figure(figsize=(panels.PAPER_WIDTH_IN, total))
-        self.total, self.left, self.columns = total, left, columns
-        self.panels: list[list[Axes]] = []
-        for i in range(count):
-            top = total - (i // columns) * band - title
-            x = left + (i % columns) * (width + gap)
-            self.panels.append(
-                [self.place(x, top - height - k * (height + gap), width, height) for k in range(rows_each)]
-            )
-
-    def place(self, x: float, y: float, width: float, height: float) -> Axes:
-        """Axes without ticks, in inches from the lower left corner."""
-        wide = panels.PAPER_WIDTH_IN
-        axes = self.figure.add_axes((x / wide, y / self.total, width / wide, height / self.total))
-        axes.set(xticks=[], yticks=[])
-        return axes
-
-
-def _draw_slice(
-    axes: Axes, image: NDArray[np.float32], pixel_m: float, limits: tuple[float, float], *, veil: float = 1.0
-) -> None:
-    """A grey slice in micrometres, z downwards; what is not known stays bare.
-
-    As a veil over opaque cells it shows through them, and changes nothing where there is none.
-    """
-    from matplotlib import colormaps
-
-    height, width = 1e6 * pixel_m * image.shape[0], 1e6 * pixel_m * image.shape[1]
-    colours = colormaps["gray"].with_extremes(bad=_BARE)
-    axes.imshow(np.ma.masked_invalid(image), cmap=colours, vmin=limits[0], vmax=limits[1], alpha=veil,
-                extent=(0.0, width, height, 0.0), interpolation="antialiased", aspect="auto",
-                zorder=1.0 if veil == 1.0 else 2.5)  # fmt: skip
-    axes.set(xlim=(0.0, width), ylim=(height, 0.0))
-
-
-def _title(axes: Axes, scan: str, note: str) -> None:
-    """Name of a scan, and on the right its state of charge or a number, as far as there is room."""
-    letters = axes.get_window_extent().width / axes.figure.dpi / 0.072
-    name = shorten_name(scan, max(int(letters) - (len(note) + 1 if note else 0), 4))
-    axes.set_title(name, loc="left", fontsize=8.5, fontweight="bold", pad=3, parse_math=False)
-    if len(name) + len(note) + 1 <= letters:
-        axes.set_title(note, loc="right", fontsize=8.0, color=SOFT, pad=3)
-
-
-def _write_soc(findings: ElectrodeFindings, scan: str) -> str:
-    soc = findings.socs.get(scan, math.nan)
-    return f"{write_percent(soc, 2)}" if math.isfinite(soc) else ""
-
-
-def _draw_scale(axes: Axes) -> None:
-    """A bar of round length in the lower right corner of a panel in micrometres."""
-    from matplotlib.patheffects import withStroke
-
-    width, height = abs(np.diff(axes.get_xlim())[0]), abs(np.diff(axes.get_ylim())[0])
-    length = round_down(0.35 * width)
-    right, base = axes.get_xlim()[1] - 0.05 * width, axes.get_ylim()[0] - 0.07 * height
-    axes.plot([right - length, right], [base, base], color="white", lw=2.0, solid_capstyle="butt",
-              path_effects=[withStroke(linewidth=3.4, foreground="black")], zorder=6)  # fmt: skip
-    axes.annotate(write_metres(1e-6 * length, 1), (right - length / 2, base), xytext=(0, 3), ha="center",
-                  textcoords="offset points", color="white", zorder=6,
-                  path_effects=[withStroke(linewidth=1.8, foreground="black")])  # fmt: skip
-
-
-def grey_limits(images: Sequence[NDArray[np.float32]]) -> tuple[float, float]:
-    """Grey limits shared by all slices: without the lowest and highest half percent.
-
-    Parameters
-    ----------
-    images : sequence of float32 array
-
-    Returns
-    -------
-    low, high : float
-    """
-    return robust_range(np.concatenate([image[::2, ::2].ravel() for image in images]), percent=0.5)
-
-
 def draw_slices(findings: ElectrodeFindings) -> Figure | None:
     """Aligned slices with the collector's face and the surface on the separator's side.
 
@@ -197,10 +87,10 @@ def draw_slices(findings: ElectrodeFindings) -> Figure | None:
         grid = Grid(len(shown), first.shape[0] / first.shape[1], columns=3, tallest=1.9, below=0.3)
         limits = grey_limits([findings.slices[scan] for scan in shown])
         for (axes,), scan in zip(grid.panels, shown, strict=True):
-            _draw_slice(axes, findings.slices[scan], findings.slice_pixel_m, limits)
-            _title(axes, scan, _write_soc(findings, scan))
+            draw_slice(axes, findings.slices[scan], findings.slice_pixel_m, limits)
+            title_panel(axes, scan, write_soc(findings, scan))
             _draw_surfaces(axes, findings, scan, shown[0])
-        _draw_scale(grid.panels[0][0])
+        draw_scale(grid.panels[0][0])
         _explain_lines(grid, shown[0], findings)
     return grid.figure
 
@@ -264,17 +154,17 @@ def draw_thickness_maps(findings: ElectrodeFindings) -> Figure | None:
     )
     with panels.paper_style():
         ratio = maps[0].shape[0] / maps[0].shape[1]
-        grid = Grid(len(shown), ratio, rows_each=2, below=0.62, columns=5, tallest=1.7)
+        grid = Grid(len(shown), ratio, rows_each=2, below=0.62, columns=5, tallest=1.7, left=0.42)
         for stack, scan, mean, images in zip(grid.panels, shown, means, zip(maps, apart, strict=True), strict=True):
-            _title(stack[0], scan, f"{mean:.1f}")
+            title_panel(stack[0], scan, f"{mean:.1f}")
             for axes, image, (norm, colours) in zip(stack, images, scales, strict=True):
                 extent = (0.0, 1e6 * findings.map_pixel_m * image.shape[1], 1e6 * findings.map_pixel_m * image.shape[0])
                 axes.imshow(np.ma.masked_invalid(image), norm=norm, extent=(0.0, extent[1], extent[2], 0.0),
-                            cmap=colormaps[colours].with_extremes(bad=_BARE), aspect="auto")  # fmt: skip
+                            cmap=colormaps[colours].with_extremes(bad=BARE), aspect="auto")  # fmt: skip
         for stack in grid.panels[:: grid.columns]:
             stack[0].set_ylabel("thickness", labelpad=3)
             stack[1].set_ylabel("less mean", labelpad=3)
-        _draw_scale(grid.panels[0][0])
+        draw_scale(grid.panels[0][0])
         for k, ((norm, colours), label) in enumerate(zip(scales, ("thickness", "thickness less mean"), strict=True)):
             bar = grid.place(grid.left + k * 3.3, 0.42, 2.6, 0.09)
             panels.draw_bar(bar, norm, colours)
@@ -308,11 +198,11 @@ def draw_axial_strain(findings: ElectrodeFindings) -> Figure | None:
         grid = Grid(len(shown), frame[0] / frame[1], columns=2, tallest=2.6, below=0.66)
         for (axes,), scan in zip(grid.panels, shown, strict=True):
             image = findings.slices.get(scan, np.full(frame, np.nan, dtype=np.float32))
-            _draw_slice(axes, image, findings.slice_pixel_m, limits)
-            _title(axes, scan, _write_soc(findings, scan))
+            draw_slice(axes, image, findings.slice_pixel_m, limits)
+            title_panel(axes, scan, write_soc(findings, scan))
             draw_axial_map(axes, maps[scan], norm)
-            _draw_slice(axes, image, findings.slice_pixel_m, limits, veil=0.2)
-        _draw_scale(grid.panels[0][0])
+            draw_slice(axes, image, findings.slice_pixel_m, limits, veil=0.2)
+        draw_scale(grid.panels[0][0])
         _explain_strain(grid, norm)
     return grid.figure
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from voltome.measurement import Measurement
-from voltome.report import panels
+from voltome.report import panels, silicon
 from voltome.report.electrode import draw_electrode_figures
 from voltome.report.electrode_captions import CAPTIONS
 from voltome.report.electrode_errors import score_row, write_name
@@ -20,11 +20,12 @@ from voltome.report.electrode_tables import tabulate_figure
 from voltome.report.pictures import Picture, embed_csv, embed_png, embed_svg
 from voltome.report.wording import DASH, MICRO, NARROW, write_measured, write_number, write_percent
 
-PIXELS = ("slices", "thickness-maps", "axial-strain")
+PIXELS = ("slices", "thickness-maps", "segmentation", "axial-strain")
 """Figures made of pixels; the others are lines, which stay sharp when the page is enlarged."""
 
 SECTIONS = {
     "swelling": ("The electrode swells", ("slices", "thickness", "thickness-maps", "cell")),
+    "silicon": ("Silicon that has not reacted", ("silicon", "segmentation")),
     "strain": ("Strain", ("axial-strain", "volumetric-strain", "histograms", "components", "boxes")),
     "remains": ("What discharge leaves", ("hysteresis",)),
     "errors": ("How sure the numbers are", ("errors", "alignment")),
@@ -39,8 +40,9 @@ COLUMNS = (
     ("volumetric_strain", "separator side", "separator side (%)", 100.0, True),
     ("in_plane_strain_yy", "whole", "in plane, y (%)", 100.0, True),
     ("in_plane_strain_xx", "whole", "in plane, x (%)", 100.0, True),
+    (silicon.NAME, "whole", "non-lithiated silicon (%)", 100.0, False),
 )
-"""Columns of the table scan by scan: name, region, heading, factor from SI, whether signed."""
+"""Columns of the table scan by scan: name, region, heading, factor from SI, whether signed; empty ones are left out."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,7 @@ def describe_electrode(findings: ElectrodeFindings) -> ElectrodePart:
         (key, heading, [name for name in names if name in pictures]) for key, (heading, names) in SECTIONS.items()
     ]
     numbers = Numbers(findings)
+    columns = [column for column in COLUMNS if any(numbers.find(column[0], s, column[1]) for s in findings.scans)]
     return ElectrodePart(
         sentences=tell_electrode(findings),
         facts=_list_facts(numbers),
@@ -102,8 +105,8 @@ def describe_electrode(findings: ElectrodeFindings) -> ElectrodePart:
         remarks=list(findings.remarks),
         sections=[section for section in sections if section[2]],
         pictures=pictures,
-        header=[heading for *_, heading, _, _ in COLUMNS],
-        rows=[(scan, [_write_cell(numbers, scan, column) for column in COLUMNS]) for scan in findings.scans],
+        header=[heading for *_, heading, _, _ in columns],
+        rows=[(scan, [_write_cell(numbers, scan, column) for column in columns]) for scan in findings.scans],
         accuracy=write_accuracy(findings.accuracy),
     )
 
@@ -125,8 +128,8 @@ def tell_electrode(findings: ElectrodeFindings) -> list[str]:
     if peak is None:
         return [_tell_first(numbers)]
     return [text for text in (
-        _tell_growth(numbers, peak), _tell_strain(numbers, peak), _tell_plane(numbers, peak), _tell_rest(numbers, peak),
-        _tell_truth(findings, peak),
+        _tell_growth(numbers, peak), _tell_strain(numbers, peak), _tell_plane(numbers, peak),
+        _tell_silicon(numbers, peak), _tell_rest(numbers, peak), _tell_truth(findings, peak),
     ) if text]  # fmt: skip
 
 
@@ -174,6 +177,14 @@ def _tell_plane(numbers: Numbers, peak: str) -> str:
     return f"In the plane it is {' and '.join(texts)}." if texts else ""
 
 
+def _tell_silicon(numbers: Numbers, peak: str) -> str:
+    left = numbers.find(silicon.NAME, peak)
+    if left is None:
+        return ""
+    share, first = f"{_write(left, 100)}{NARROW}%", numbers.findings.scans[0]
+    return f"At {peak}, {share} of the silicon's volume at {first} has not reacted (x below about 0.7)."
+
+
 def _tell_rest(numbers: Numbers, peak: str) -> str:
     """What discharge leaves; nothing where the series ends at the peak or on charge."""
     after = [scan for scan in numbers.findings.scans[numbers.findings.scans.index(peak) + 1 :]
@@ -207,7 +218,10 @@ def _tell_truth(findings: ElectrodeFindings, peak: str) -> str:
     if all(value is not None for value in strains):
         whole, collector, separator = (f"{100 * value:.1f}{NARROW}%" for value in strains if value is not None)
         parts.append(f"a volumetric strain of {whole}, {collector} and {separator} on the two sides")
-    return f"This experiment was simulated; true at {peak} are {' and '.join(parts)}." if parts else ""
+    if (silicon.NAME, peak) in true:
+        parts.append(f"{100 * true[silicon.NAME, peak]:.1f}{NARROW}% of silicon that has not reacted")
+    told = (", and " if len(parts) > 2 else " and ").join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
+    return f"This experiment was simulated; true at {peak} are {told}." if parts else ""
 
 
 def _list_facts(numbers: Numbers) -> list[tuple[str, str]]:
@@ -221,6 +235,7 @@ def _list_facts(numbers: Numbers) -> list[tuple[str, str]]:
         ("expansion", "whole", "expansion", "%", 100.0, True),
         (strain, "collector side", "volumetric strain, collector side", "%", 100.0, True),
         (strain, "separator side", "volumetric strain, separator side", "%", 100.0, True),
+        (silicon.NAME, "whole", "silicon not reacted", "%", 100.0, False),
     )
     return [
         (f"{_write(found, factor, signed=signed)}{NARROW}{unit}", f"{text}, {peak}")

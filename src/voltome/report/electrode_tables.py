@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from voltome.errors import InputError
 from voltome.report.electrode_findings import ElectrodeFindings
 from voltome.report.electrode_maps import MOST_MAPS, MOST_SLICES, MOST_STRAINS, choose_shown
+from voltome.report.silicon import HIGH, LOW, NAME, choose_segmented
 
 Row = Sequence[object]
 
@@ -144,6 +145,29 @@ def reduce_mean(values: NDArray[np.float64], size: tuple[int, int]) -> NDArray[n
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def _list_silicon(findings: ElectrodeFindings) -> Iterator[Row]:
+    true = {(row["step"], row["name"]): row["true"] for row in findings.accuracy}
+    header, *rows = _list_measurements(findings, (NAME, LOW, HIGH, "thickness"))
+    yield (*header, "true")
+    for row in rows:
+        yield (*row, true.get((row[0], row[4])))
+
+
+def _list_phases(findings: ElectrodeFindings) -> Iterator[Row]:
+    """Share of each phase, and mean confidence, of cells of the slices."""
+    yield ("scan", "z_m", "x_m", *(f"share_{name}" for name in findings.phase_names), "confidence")
+    for scan in choose_segmented(findings):
+        one = findings.segmented[scan]
+        size = math.ceil(max(one.phases.shape) / MOST_CELLS)
+        edge = size * findings.slice_pixel_m
+        known = one.phases > 0
+        shares = [np.where(known, one.phases == k + 1, np.nan) for k in range(len(findings.phase_names))]
+        cells = np.stack([reduce_mean(v, (size, size)) for v in (*shares, one.confidence.astype(np.float64))], axis=-1)
+        for (j, i), _ in np.ndenumerate(cells[..., 0]):
+            if np.isfinite(cells[j, i]).any():
+                yield (scan, (j + 0.5) * edge, (i + 0.5) * edge, *(_round(float(v)) for v in cells[j, i]))
+
+
 def _list_axial(findings: ElectrodeFindings) -> Iterator[Row]:
     yield ("scan", "z_m", "x_m", "displacement_z_m", "displacement_x_m", "axial_strain", "trusted")
     maps = {scan: axial for scan, axial in findings.axial_maps.items() if np.isfinite(axial.strain).any()}
@@ -198,6 +222,8 @@ _TABLES: dict[str, Callable[[ElectrodeFindings], Iterable[Row]]] = {
     "slices": _list_surfaces,
     "thickness-maps": _list_maps,
     "cell": _list_cell,
+    "silicon": _list_silicon,
+    "segmentation": _list_phases,
     "axial-strain": _list_axial,
     "histograms": _list_histograms,
     "boxes": _list_boxes,

@@ -26,6 +26,8 @@ _HOMES = {
     "find_features": "features",
     "find_grey_scale": "grey_scale",
     "make_classes": "model",
+    "compare_predictions": "consistency",
+    "judge_switch": "switch",
     "measure_consistency": "consistency",
     "open_predictor": "predictor",
     "predict_block": "predictor",
@@ -35,7 +37,7 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
-    from voltome.segmentation.consistency import measure_consistency
+    from voltome.segmentation.consistency import compare_predictions, measure_consistency
     from voltome.segmentation.engine import choose_engine
     from voltome.segmentation.evaluation import compare_labels
     from voltome.segmentation.features import count_features, find_features
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from voltome.segmentation.settings import TrainingSettings
     from voltome.segmentation.slices import LabelledSlice
     from voltome.segmentation.suggestion import suggest_patches
+    from voltome.segmentation.switch import judge_switch
 
 __all__ = [
     "ForestPredictor",
@@ -57,12 +60,14 @@ __all__ = [
     "TrainingSettings",
     "choose_engine",
     "compare_labels",
+    "compare_predictions",
     "count_features",
     "cut_slabs",
     "decide",
     "describe_model",
     "find_features",
     "find_grey_scale",
+    "judge_switch",
     "make_classes",
     "measure_consistency",
     "open_predictor",

@@ -95,7 +95,7 @@ def measure_consistency(
 
     Each voxel of the first volume is looked up in the second where its matter has gone, at the nearest voxel: nothing
     is resampled, and matter that swells counts with the volume it had. Of a repeat pair this is what noise does to
-    labels; of two steps it is that, and what matter and model did. Some 3 million voxels a second for four classes and
+    labels; of two steps it is that, and what matter and model did. Some 6 million voxels a second for four classes and
     an array of displacements.
 
     Parameters

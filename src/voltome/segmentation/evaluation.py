@@ -99,8 +99,8 @@ def compare_labels(
     """Compare labels with the truth: overlap, surfaces, and objects by size, of each class.
 
     Voxels where the truth is 0 do not count. Both are read by slabs of whole planes: memory is some 2 GB for planes of
-    2048 x 2048, whatever their number. On one core some 40 million voxels a second for the overlap alone, 1 to 2
-    million with surfaces and objects of four classes.
+    2048 x 2048, whatever their number. On one core a few hundred million voxels a second for the overlap alone, some
+    one million with surfaces and objects.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def _staged(on_progress: Callable[[str, int, int], None] | None, stage: str) -> 
 def _count_overlap(pair: LabelPair, on_progress: Callable[[int, int], None]) -> NDArray[np.int64]:
     """Voxels of each code of the truth (rows) that were predicted as each code; nothing where the truth is 0."""
     counts = np.zeros((256, 256), dtype=np.int64)
-    for (_, stop), _, predicted, truth in pair.slabs(_SLAB_VOXELS):
+    for (_, stop), _, predicted, truth in pair.slabs(_SLAB_VOXELS, least=pair.layer):
         counts += count_pairs(predicted, truth)
         on_progress(stop, pair.shape[0])
     counts[0] = 0

@@ -55,12 +55,6 @@ class Labels:
         codes: Codes = values.astype(np.uint8, copy=False)
         return codes if self.merged is None else self.merged[codes]
 
-    @property
-    def layer(self) -> int:
-        """Planes that are decoded together."""
-        deep: int = getattr(self.source, "chunk_shape", (1, 1, 1))[0]
-        return max(1, deep)
-
 
 def open_labels(source: VolumeSource, what: str, *, merge: Mapping[int, int] | None = None) -> Labels:
     """Take a volume, or a single plane, as labels.
@@ -129,6 +123,11 @@ class LabelPair:
         """Voxels along z, y, x."""
         return self.truth.shape
 
+    @property
+    def layer(self) -> int:
+        """Planes that are decoded together."""
+        return max(int(getattr(one.source, "chunk_shape", (1, 1, 1))[0]) for one in (self.predicted, self.truth))
+
     def slabs(
         self, voxels: int, *, least: int = 1, halo: int = 0
     ) -> Iterator[tuple[tuple[int, int], int, Codes, Codes]]:
@@ -152,8 +151,7 @@ class LabelPair:
         predicted, truth : (n, y, x) uint8
         """
         depth, height, width = self.shape
-        layer = max(self.predicted.layer, self.truth.layer)
-        step = layer * max(1, max(least, voxels // (height * width)) // layer)
+        step = max(least, voxels // (height * width))
         for first in range(0, depth, step):
             stop = min(first + step, depth)
             low, high = max(first - halo, 0), min(stop + halo, depth)

@@ -171,8 +171,8 @@ class _Run:
             places[one.code] = place
         self.images = [torch.from_numpy(grey.scale(one.image)) for one in slices]
         self.labels = [torch.from_numpy(places[one.labels]) for one in slices]
-        smallest = min(min(one.labels.shape) for one in slices)
-        self.side = min(settings.side, smallest) // 2**self.depth * 2**self.depth
+        step = 2**self.depth
+        self.sides = [min(settings.side, *one.labels.shape) // step * step for one in slices]
 
     def train(
         self, stage: int, out: Sequence[int], tell: _Teller, state: State, on_state: OnState | None
@@ -186,28 +186,24 @@ class _Run:
         network = network.to(self.device, memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
         generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
-        crops = Crops(self.images, self.labels, self.side, generator)
+        crops = Crops(self.images, self.labels, generator)
         use = [i for i in range(len(self.slices)) if i not in out]
         epochs = max(1, settings.epochs // 2) if out else settings.epochs
         first = 0
         if "epoch" in state.numbers:
             first = int(state.numbers["epoch"])
             _restore(state, network, optimiser, generator)
-        order: list[int] = []
         for epoch in range(first, epochs):
             network.train()
             sums = torch.zeros(2)
+            draws = _Draws([self.sides[i] for i in use], settings, generator)
             for batch in range(settings.batches):
-                if len(order) < settings.batch:
-                    order += torch.randperm(len(use), generator=generator).tolist() * settings.batch
-                    order = order[: max(settings.batch, len(use))] if len(use) < settings.batch else order[: len(use)]
-                numbers, order = [use[i] for i in order[: settings.batch]], order[settings.batch :]
                 done = (epoch + batch / settings.batches) / epochs
                 for group in optimiser.param_groups:
                     group["lr"] = settings.rate * _rate(done)
-                sums += self._step(network, optimiser, *crops.draw(numbers))
+                numbers, side = draws.take()
+                sums += self._step(network, optimiser, *crops.draw([use[i] for i in numbers], side))
             loss, dice = (sums / settings.batches).tolist()
-            order = []  # an epoch begins with all slices, so that a run may go on from any
             tell.tell(epoch + 1, epochs, loss, dice)
             if on_state is not None and epoch + 1 < epochs:
                 on_state(_keep(state, stage, epoch + 1, network, optimiser, generator))
@@ -236,6 +232,25 @@ class _Run:
         scores = network(padded.to(self.device, memory_format=torch.channels_last))[0, :, :rows, :columns]
         known = labels >= 0
         return HeldOut.sample(number, scores.float().cpu()[:, known].numpy(), labels[known].numpy(), most=_KEPT_PIXELS)
+
+
+class _Draws:
+    """Which slices an epoch's batches show. A batch is of slices of one crop's side, and always of as many pixels."""
+
+    def __init__(self, sides: Sequence[int], settings: TrainingSettings, generator: torch.Generator) -> None:
+        self._sides, self._settings, self._generator = sides, settings, generator
+        self._left: dict[int, list[int]] = {}
+
+    def take(self) -> tuple[list[int], int]:
+        """Numbers of slices and the side of their crops; each slice comes before one comes again."""
+        side = self._sides[int(torch.randint(len(self._sides), (1,), generator=self._generator))]
+        alike = [i for i, one in enumerate(self._sides) if one == side]
+        left = self._left.setdefault(side, [])
+        count = max(1, round(self._settings.batch * (self._settings.side / side) ** 2))
+        while len(left) < count:
+            left += [alike[i] for i in torch.randperm(len(alike), generator=self._generator).tolist()]
+        self._left[side] = left[count:]
+        return left[:count], side
 
 
 def find_loss(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -20,6 +20,8 @@ from voltome.study.reconstructing import plan_reconstruction
 from voltome.study.result import Result
 from voltome.study.segmenting import plan_segmentation
 from voltome.study.silicon import plan_silicon, read_silicon
+from voltome.study.silicon_findings import describe_region, read_segmented
+from voltome.study.slices import sample_slice
 from voltome.study.storing import VOLUMES, plan_grey, plan_volumes
 from voltome.study.study_file import Study
 from voltome.study.truth import plan_truth
@@ -100,6 +102,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
     silicon, silicon_said = read_silicon(job)
     scans = job.study.settings.scans
     slices, y, pixel_m = read_slices(job)
+    segmented, phase_names = read_segmented(job, y, round(pixel_m / job.study.settings.voxel_size_m))
     maps = {scan.name: read_map(job.store, scan.name, "thickness") for scan in scans if _has_surface(job, scan.name)}
     map_pixel = _map_pixel_m(job, next(iter(maps))) if maps else math.nan
     history = None
@@ -126,6 +129,9 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
             for row in said["boxes"]
         ],
         blurred_zone_m=said["blurred_m"],
+        segmented=segmented,
+        phase_names=phase_names,
+        silicon_region=describe_region(silicon_said),
         cell=_read_cell(history),
         socs={scan.name: scan.soc for scan in scans if scan.soc is not None},
         times_s={scan.name: scan.time_s for scan in scans if scan.time_s is not None},
@@ -188,8 +194,6 @@ def read_slices(job: Job) -> tuple[dict[str, NDArray[np.float32]], int, float]:
         Where they stand on y, in full voxels.
     pixel_m : float
     """
-    from scipy.ndimage import map_coordinates
-
     from voltome import io
 
     path = job.store / VOLUMES
@@ -204,17 +208,7 @@ def read_slices(job: Job) -> tuple[dict[str, NDArray[np.float32]], int, float]:
             continue
         motion = read_alignment(job.store, scan.name)[1] if f"alignment/{scan.name}" in job.result.inputs else None
         with io.open_scan(path, t, level=level) as volume:
-            z, x = np.meshgrid(*[np.arange(n) * factor + (factor - 1) / 2 for n in volume.shape[::2]], indexing="ij")
-            places = np.stack([z.ravel(), np.full(z.size, float(middle)), x.ravel()], axis=1)
-            if motion is not None:
-                places = places + motion.displace(places)
-            at = (places - (factor - 1) / 2) / factor
-            low = int(np.clip(np.floor(at[:, 1].min()), 0, volume.shape[1] - 1))
-            high = int(np.clip(np.ceil(at[:, 1].max()) + 1, low + 1, volume.shape[1]))
-            planes = volume[:, low:high, :].astype(np.float32)
-        at[:, 1] = np.clip(at[:, 1] - low, 0, high - low - 1)
-        drawn = map_coordinates(planes, at.T, order=1, mode="constant", cval=np.nan)
-        slices[scan.name] = drawn.reshape(z.shape).astype(np.float32)
+            slices[scan.name] = sample_slice(volume, motion, factor=factor, y_vox=middle)
     return slices, middle, factor * job.study.settings.voxel_size_m
 
 

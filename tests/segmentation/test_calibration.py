@@ -1,0 +1,54 @@
+"""What held-out slices say of probabilities and volumes."""
+
+import numpy as np
+import pytest
+
+from voltome.segmentation import make_classes
+from voltome.segmentation.calibration import HeldOut, calibrate, find_temperature, score_held_out, soften
+
+CLASSES = make_classes([1, 4], {1: "matrix", 4: "silicon"})
+
+
+def draw(seed: int, sure: float, count: int = 40_000) -> tuple[np.ndarray, np.ndarray]:
+    """Scores whose probabilities are right at temperature `sure`, and classes drawn from them."""
+    rng = np.random.default_rng(seed)
+    honest = rng.normal(0, 2, (2, count)).astype(np.float32)
+    truth = (rng.random(count) < soften(honest, 1.0)[1]).astype(np.int64)
+    return honest * np.float32(sure), truth
+
+
+@pytest.mark.parametrize("sure", [0.6, 1.0, 2.5])
+def test_temperature_undoes_overconfidence(sure: float) -> None:
+    assert find_temperature(*draw(3, sure)) == pytest.approx(sure, rel=0.08)
+
+
+def test_probabilities_sum_to_one_for_any_scores() -> None:
+    scores = np.array([[1000.0, -1000.0, 0.0], [0.0, 0.0, 0.0]], np.float32)
+    assert np.allclose(soften(scores, 0.5).sum(axis=0), 1)
+
+
+def test_scores_count_pixels_of_all_slices_together() -> None:
+    scores = np.array([[2.0, 2.0, -1.0, -1.0], [0.0, 0.0, 1.0, 1.0]], np.float32)
+    one = HeldOut.sample(0, scores, np.array([0, 1, 1, 1]), most=10)
+    said = score_held_out([one, one], CLASSES)
+    assert said["slices"] == 2
+    assert said["dice"] == pytest.approx({"matrix": 2 / 3, "silicon": 4 / 5})
+
+
+def test_expected_volumes_of_honest_probabilities_are_unbiased() -> None:
+    held = [HeldOut.sample(i, *draw(i, 1.8), most=40_000) for i in range(6)]
+    said = calibrate(held, CLASSES)
+    assert abs(said["volume"]["silicon"]["log_ratio"]) < 0.01
+    assert said["volume"]["silicon"]["slices"] == 6
+
+
+def test_nothing_held_out_says_nothing() -> None:
+    assert score_held_out([], CLASSES) == {}
+    assert calibrate([], CLASSES) == {}
+
+
+def test_held_out_survives_its_arrays() -> None:
+    one = HeldOut.sample(7, *draw(1, 1.0, 500), most=100)
+    again = HeldOut.restore(one.arrays(), 7)
+    assert np.array_equal(again.scores, one.scores)
+    assert np.array_equal(again.confusion, one.confusion)
