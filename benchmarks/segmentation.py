@@ -32,8 +32,8 @@ from voltome.segmentation.amounts import find_relative_sd, tally_phase
 from voltome.twin import ElectrodeTwin, make_settings, render_block
 
 DATA = Path(os.environ.get("VOLTOME_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-TRAINED_ON, TESTED_ON = 2, (3, 101)
-"""Seeds of the twin. The shipped weights have seen 101, so that they are judged on the first one only."""
+TRAINED_ON, TESTED_ON = 2, {3: 2, 101: 4}
+"""Seeds of the twin, and how many slices of each step. The shipped weights know 101: they are judged on 3 alone."""
 EARLY, LATE = (0, 1, 2), (3, 4, 5, 6, 7, 8)
 JOINT = {0: 2, 1: 2, 2: 2, 3: 1, 4: 1, 5: 1, 6: 2, 8: 1}
 """Annotated slices of each step: twelve for one model. T7 is held out."""
@@ -45,8 +45,8 @@ COPPER_ROWS = 90
 """Copper ends at 56 rows of 50 nm; where it blurs is left out of scores and volumes."""
 
 
-def render_slices(work: Path, size: str, seed: int, threads: int) -> dict[int, list[LabelledSlice]]:
-    """Four cross-sections of each step of an experiment at random places, with their truth."""
+def render_slices(work: Path, size: str, seed: int, threads: int, count: int = 4) -> dict[int, list[LabelledSlice]]:
+    """Up to four cross-sections of each step of an experiment at random places, with their truth."""
     path = work / f"slices-{size}-{seed}.npz"
     if not path.exists():
         twin = ElectrodeTwin(make_settings(size, seed=seed))  # type: ignore[arg-type]
@@ -54,9 +54,8 @@ def render_slices(work: Path, size: str, seed: int, threads: int) -> dict[int, l
         random, places = np.random.default_rng(seed), []
         for number, step in enumerate(twin.settings.steps):
             if not step.repeat:
-                places += [
-                    (number, int(y)) for y in np.sort(random.choice(np.arange(10, width - 10), 4, replace=False))
-                ]
+                chosen = np.sort(random.choice(np.arange(10, width - 10), 4, replace=False))
+                places += [(number, int(y)) for y in chosen[:: 4 // count]]
                 random.choice(np.arange(int(0.08 * depth), int(0.75 * depth)), 4, replace=False)  # places across z
         with ThreadPoolExecutor(threads) as pool:
             slices = list(pool.map(lambda place: cut_slice(twin, "", *place), places))
@@ -129,7 +128,7 @@ def dice(sums: NDArray[np.float64]) -> float:
 def run_twin(work: Path, threads: int) -> None:
     """One model against two specialists, on seeds and steps that none has seen."""
     known = render_slices(work, "paper", TRAINED_ON, threads)
-    tests = [render_slices(work, "paper", seed, threads) for seed in TESTED_ON]
+    tests = [render_slices(work, "paper", seed, threads, count) for seed, count in TESTED_ON.items()]
     paths = {"joint": train(work, "joint", annotate(known, JOINT), threads)}
     for name, counts in SPECIALISTS.items():
         paths[name] = train(work, name, annotate(known, counts), threads, settings=TrainingSettings(folds=0))
@@ -178,7 +177,7 @@ def print_switch(found: dict[str, list[dict[int, NDArray[np.float64]]]]) -> None
 def run_gain(work: Path, threads: int) -> None:
     """What starting from the shipped weights gains, at 3, 6 and 12 slices of another experiment."""
     known = render_slices(work, "paper", TRAINED_ON, threads)
-    tests = [render_slices(work, "paper", seed, threads) for seed in TESTED_ON]
+    tests = [render_slices(work, "paper", seed, threads, count) for seed, count in TESTED_ON.items()]
     few = {3: {0: 1, 2: 1, 6: 1}, 6: {0: 1, 1: 1, 2: 1, 3: 1, 5: 1, 6: 1}, 12: JOINT}
     tests = tests[:1]
     rows = []

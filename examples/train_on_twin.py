@@ -58,7 +58,8 @@ def cut_slice(twin: ElectrodeTwin, group: str, number: int, y: int) -> LabelledS
     block = (slice(0, depth), slice(y - PLANES // 2, y + PLANES // 2 + 1), slice(0, width))
     grey, phases, _ = render_block(twin, number, block)
     name = f"{group} {twin.settings.steps[number].name} y={y}"
-    return LabelledSlice(name, np.ascontiguousarray(grey.swapaxes(0, 1)), PHASES[phases[:, PLANES // 2]], group)
+    labels = PHASES[phases[:, PLANES // 2]]
+    return LabelledSlice(name, np.ascontiguousarray(grey.swapaxes(0, 1)), labels, name.rpartition(" ")[0], group)
 
 
 def tell(epoch: Epoch) -> None:

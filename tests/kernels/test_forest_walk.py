@@ -17,7 +17,7 @@ ROOTS = np.array([0, 5], dtype=np.int32)
 
 def walk(features: np.ndarray, start: float = 0.0) -> np.ndarray:
     likely = np.full((2, features.shape[1]), start, dtype=np.float32)
-    walk_forest(features.astype(np.float32), FEATURE, THRESHOLD, CHILD, PROBABILITY, ROOTS, likely)
+    walk_forest(np.ascontiguousarray(features, dtype=np.float32), FEATURE, THRESHOLD, CHILD, PROBABILITY, ROOTS, likely)
     return likely.T
 
 

@@ -35,7 +35,7 @@ def test_voxels_by_themselves_have_the_features_that_they_have_among_all(dimensi
     at = np.argwhere(np.random.default_rng(1).random(image.shape) < 2e-3)[::-1]
     everywhere = find_features(image, scales=SCALES, dimensions=dimensions).reshape(*image.shape, -1)
     some = find_features(image, scales=SCALES, dimensions=dimensions, at=at, threads=2)
-    np.testing.assert_array_equal(some, everywhere[tuple(at.T)])
+    np.testing.assert_allclose(some, everywhere[tuple(at.T)], atol=1e-6)  # sums may be ordered otherwise
 
 
 def test_gaussians_are_those_of_scipy() -> None:
@@ -85,10 +85,11 @@ def test_structure_tensor_knows_layers_from_texture() -> None:
     names = plan_features(SCALES).names
     rows = [names.index(f"structure tensor 2 value {i}") for i in (1, 2, 3)]
     of_layers, of_noise = (
-        as_volumes(find_features(image, scales=SCALES), z.shape)[rows, 12, 20, 35] for image in (layers, noise(z.shape))
+        as_volumes(find_features(image, scales=SCALES), z.shape)[rows].mean(axis=(1, 2, 3))
+        for image in (layers, noise(z.shape))
     )
-    assert abs(of_layers[1]) < 1e-3 * of_layers[0]
-    assert of_noise[2] > 0.05 * of_noise[0]
+    assert abs(of_layers[1]) < 0.03 * of_layers[0]  # what there is comes from the faces
+    assert of_noise[2] > 0.05 * of_noise[0] and of_noise[1] > 0.1 * of_noise[0]
 
 
 def test_grey_scale_comes_first() -> None:
@@ -103,7 +104,7 @@ def test_voxels_without_value_are_refused_only_where_they_matter() -> None:
     image[2, 5, 290] = np.nan
     near, far = np.array([[2, 5, 280]]), np.array([[2, 5, 20]])
     assert np.isfinite(find_features(image, scales=SCALES, at=far)).all()
-    with pytest.raises(InputError, match=r"within 13 voxels of z 2 to 2, y 5 to 5, x 280 to 280 hold NaN"):
+    with pytest.raises(InputError, match=r"within 12 voxels of z 2 to 2, y 5 to 5, x 280 to 280 hold NaN"):
         find_features(image, scales=SCALES, at=near)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from voltome.segmentation.model import PhaseClass
+from voltome.segmentation.slices import LabelledSlice
 
+Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
+_LEAST_SHARE = 0.02
 _TEMPERATURES = np.geomspace(0.4, 4.0, 47)
 
 
@@ -124,37 +128,54 @@ def soften(scores: Singles, temperature: float) -> Singles:
     return out
 
 
-def calibrate(held: Sequence[HeldOut], classes: Sequence[PhaseClass]) -> dict[str, Any]:
+def calibrate(
+    held: Sequence[HeldOut], classes: Sequence[PhaseClass], slices: Sequence[LabelledSlice]
+) -> dict[str, Any]:
     """What held-out slices say of probabilities and volumes.
 
     Parameters
     ----------
     held : sequence of HeldOut
     classes : sequence of PhaseClass
+    slices : sequence of LabelledSlice
+        All of them, by number.
 
     Returns
     -------
     dict
-        `temperature`; `volume`: for each class's name the mean and sd over slices of ln(predicted / true volume), the
-        former as the sum of calibrated probabilities, and how many slices have the class. Empty if nothing was held
-        out.
+        `temperature`; `volume`: by class's name what is known of ln(measured / true volume), measured as the sum of
+        calibrated probabilities: mean `log_ratio`, its sd `log_ratio_sd` from volume to volume of one group, and the
+        number of `volumes`. A class counts in a volume of which it is a fiftieth. Empty if nothing was held out.
     """
     if not held:
         return {}
     temperature = find_temperature(
         np.concatenate([one.scores for one in held], axis=1), np.concatenate([one.truth for one in held])
     )
-    volume: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     for i, phase in enumerate(classes):
-        ratios = []
+        sums: dict[tuple[str, str], Floats] = {}
         for one in held:
-            true = int((one.truth == i).sum())
-            if true >= 0.02 * one.truth.size:
-                ratios.append(np.log(soften(one.scores, temperature)[i].sum() / true))
+            place = slices[one.number].group, slices[one.number].volume
+            found = [soften(one.scores, temperature)[i].sum(dtype=np.float64), (one.truth == i).sum(), one.truth.size]
+            sums[place] = sums.get(place, np.zeros(3)) + found
+        ratios = {place: math.log(v[0] / v[1]) for place, v in sums.items() if v[1] >= _LEAST_SHARE * v[2]}
         if len(ratios) > 1:
-            volume[phase.name] = {
-                "log_ratio": float(np.mean(ratios)),
-                "log_ratio_sd": float(np.std(ratios, ddof=1)),
-                "slices": len(ratios),
+            said[phase.name] = {
+                "log_ratio": float(np.mean(list(ratios.values()))),
+                "log_ratio_sd": _spread_within(ratios),
+                "volumes": len(ratios),
             }
-    return {"temperature": temperature, "volume": volume}
+    return {"temperature": temperature, "volume": said}
+
+
+def _spread_within(ratios: Mapping[tuple[str, str], float]) -> float:
+    """Standard deviation about the mean of each group; of all where no group has two."""
+    groups: dict[str, list[float]] = {}
+    for (group, _), value in ratios.items():
+        groups.setdefault(group, []).append(value)
+    parts = [np.array(values) for values in groups.values() if len(values) > 1]
+    if not parts:
+        parts = [np.array(list(ratios.values()))]
+    squares = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
+    return math.sqrt(squares / sum(len(part) - 1 for part in parts))

@@ -27,16 +27,20 @@ class LabelledSlice:
         Grey values: the slice in the middle, its neighbours before and behind. An image by itself has one plane.
     labels : (h, w) uint8
         Code of a class, 0 where nothing was labelled.
-    group : str
-        Of the volume that it was cut from: slices of one group are held out together.
+    volume : str
+        That it was cut from; an image by itself is one of its own.
+    group : str, optional
+        What is held out together: the volume, or all scans of one electrode.
     """
 
     name: str
     image: NDArray[Any]
     labels: NDArray[np.uint8]
-    group: str
+    volume: str
+    group: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "group", self.group or self.volume)
         if self.image.ndim != 3 or self.image.shape[1:] != self.labels.shape:
             raise InputError(
                 f"labels of {self.name} have shape {self.labels.shape}, the image {self.image.shape[1:]}: "

@@ -133,7 +133,7 @@ def train_network(
             "start": None if start is None else start.made.get("data"),
         },
         score_held_out(held, classes),
-        calibrate(held, classes),
+        calibrate(held, classes, slices),
     )
 
 

@@ -99,6 +99,7 @@ def check_study(
     workers = count_threads(threads)
     scans = inspect_scans(study, findings, planned=planned)
     _check_companions(study, findings)
+    _check_models(study, findings)
     facts: dict[str, Any] = {"study": str(study.path), "scans": [scan.name for scan in study.settings.scans]}
     facts |= {"voxel_size_m": study.settings.voxel_size_m, "polarity": study.settings.polarity, "threads": workers}
     if scans:
@@ -135,6 +136,24 @@ def _check_companions(study: Study, findings: Findings) -> None:
         if not first <= time_s <= last:
             rule = f"is outside the cycler's table, {first:g} to {last:g} s (got {time_s:g}): check its clock"
             findings.warn(("scans", number, "time_s"), rule)
+
+
+def _check_models(study: Study, findings: Findings) -> None:
+    """Models are there, whole, and know silicon; ranges name scans that there are."""
+    from voltome.pipeline.segment import SHIPPED, load_model
+
+    settings = study.settings.segmentation
+    places: dict[str, tuple[int | str, ...]] = {} if settings.model is None else {settings.model: ("model",)}
+    known = {scan.name for scan in study.settings.scans}
+    for number, one in enumerate(settings.ranges):
+        places.setdefault(one.model, ("ranges", number, "model"))
+        for name in sorted(set(one.scans) - known):
+            findings.refuse(("segmentation", "ranges", number, "scans"), f"must name scans (got {name!r}): correct it")
+    for model, place in places.items():
+        try:
+            load_model(model if model == SHIPPED else study.locate(model)).find_class(settings.silicon)
+        except VoltomeError as error:
+            findings.refuse(("segmentation", *place), f"cannot be used: {error}")
 
 
 def _check_geometry(settings: StudySettings, shape: Shape3, findings: Findings) -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from voltome.settings import BrokenRules, Place, SettingProblem, join_place
 
 if TYPE_CHECKING:
+    from voltome.study.segmentation_settings import SegmentationSettings
     from voltome.study.settings import (
         CorrelationSettings,
         ElectrodeSettings,
         RegionSettings,
-        SegmentationSettings,
         StudySettings,
         VolumeSettings,
     )

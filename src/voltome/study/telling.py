@@ -275,6 +275,9 @@ def _list_files(job: Job) -> list[tuple[str, str]]:
         ("figures/", "the figures of this page as PNG and SVG, and the numbers behind each as CSV"),
         ("movie.mp4", "the axial strain over time"),
     ]
+    if "silicon/all" in job.result.inputs:
+        out.insert(3, ("segmentation/", "phases of each scan and how sure they are, as OME-Zarr"))
+        out.insert(4, ("silicon.json", "the silicon that has not reacted, its region, and other ways to count it"))
     if "accuracy/all" in job.result.inputs:
         out.append(("accuracy.json", "every recovered number beside the true one"))
     return out

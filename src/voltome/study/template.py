@@ -13,7 +13,7 @@ from voltome.study.study_file import STUDY_FILE
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from voltome.study.settings import Level
+    from voltome.study.levels import Level
 
 SCHEMA_FILE = "study.schema.json"
 _EDITORS = f"yaml-language-server: $schema={SCHEMA_FILE}"
@@ -48,7 +48,8 @@ def format_template(*, level: Level = "common", example: str | None = None) -> s
     from voltome import io
     from voltome.settings import describe_schema
     from voltome.study.examples import EXAMPLES
-    from voltome.study.settings import Level, StudySettings
+    from voltome.study.levels import Level
+    from voltome.study.settings import StudySettings
 
     levels = get_args(Level)
     if level not in levels:
