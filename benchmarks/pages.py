@@ -73,15 +73,15 @@ def _write(path: Path, content: bytes) -> None:
     beside.replace(path)
 
 
-KEPT = "## Holotomography"
-"""From this heading on a page is kept as it is: what other scripts measured, put in by hand."""
+KEPT = ("## Holotomography", "## Segmentation")
+"""From the first of these headings on a page is kept as it is: what other scripts measured, put in by hand."""
 
 
 def write_page(path: Path, text: str) -> None:
-    """Write a page; what stands from the heading `KEPT` on stays."""
+    """Write a page; what stands from the first heading of `KEPT` on stays."""
     before = path.read_text(encoding="utf-8") if path.exists() else ""
-    place = before.find(f"\n{KEPT}\n")
-    _write(path, (text if place < 0 else f"{text.rstrip()}\n{before[place:]}").encode())
+    places = [place for heading in KEPT if (place := before.find(f"\n{heading}\n")) >= 0]
+    _write(path, (f"{text.rstrip()}\n{before[min(places) :]}" if places else text).encode())
 
 
 def write_picture(path: Path, png: bytes) -> None:

@@ -30,7 +30,7 @@ def test_core_and_extras_are_those_of_the_metadata(run_voltome):
     found = json.loads(run_voltome("doctor", "--json").stdout)
     assert found["core"]["numpy"] == np.__version__
     assert None not in found["core"].values()
-    assert set(found["extras"]) == {"cluster", "train", "test", "lint", "docs"}
+    assert set(found["extras"]) == {"cluster", "openvino", "train", "test", "lint", "docs"}
     assert found["extras"]["test"]["install"] is None
     assert all(extra["adds"] for extra in found["extras"].values())
     train = found["extras"]["train"]

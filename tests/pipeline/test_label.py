@@ -111,7 +111,7 @@ def test_single_image_is_learned_and_labelled_in_2d(folder: Path, tmp_path: Path
 
 def test_many_labels_are_drawn_evenly_and_said(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(label, "_MOST_VOXELS", 600)
-    grey, truth = make_phantom()
+    _, truth = make_phantom()
     labels = np.where(np.random.default_rng(0).random(SHAPE) < 0.4, truth, 0).astype(np.uint8)
     few = np.argwhere(labels == 7)[100:]
     labels[tuple(few.T)] = 0

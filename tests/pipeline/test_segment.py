@@ -133,6 +133,13 @@ def test_labels_with_a_class_the_start_does_not_know_are_refused(model: Path, tm
         train_model(slices, tmp_path / "m.safetensors", settings=QUICK, start=model)
 
 
+def test_class_that_no_slice_shows_is_warned_of(tmp_path: Path) -> None:
+    short = replace(QUICK, epochs=1, batches=1, folds=0)
+    said = train_model(cut(), tmp_path / "m.safetensors", names=NAMES | {7: "bubble"}, settings=short)
+    assert "7 bubble is named, but labelled in no slice" in said["warnings"][0]
+    assert [one["code"] for one in said["classes"]] == [1, 4]
+
+
 def test_start_of_another_grey_window_is_refused(model: Path, tmp_path: Path) -> None:
     dim = [LabelledSlice(one.name, one.image // 256, one.labels, one.group) for one in cut()]
     with pytest.raises(InputError, match="not those the model learned"):

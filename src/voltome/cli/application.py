@@ -13,6 +13,7 @@ from voltome.cli.correlate import correlate
 from voltome.cli.deform import deform, residual, strain
 from voltome.cli.doctor import doctor
 from voltome.cli.export import export
+from voltome.cli.label import label_app
 from voltome.cli.new import new, schema
 from voltome.cli.noise import noise
 from voltome.cli.phase import phase, propagate
@@ -54,4 +55,5 @@ _COMMANDS = (
 )  # fmt: skip
 for command in _COMMANDS:
     app.command()(command)
+app.add_typer(label_app, name="label")
 app.add_typer(segment_app, name="segment")

@@ -146,6 +146,10 @@ def train_model(
     codes = np.unique(np.concatenate([np.unique(one.labels) for one in slices]))
     first = None if start is None else load_model(start)
     images = [one.image for one in slices]
+    unused = sorted(set(names or {}) - set(codes.tolist()))
+    if unused and first is None:
+        listed = ", ".join(f"{code} {(names or {})[code]}" for code in unused)
+        warnings.append(f"class {listed} is named, but labelled in no slice: the model will not know it")
     if first is None:
         classes, grey = segmentation.make_classes(codes.tolist(), names), segmentation.find_grey_scale(images, window)
     else:

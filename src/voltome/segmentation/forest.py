@@ -179,7 +179,7 @@ class ForestPredictor:
     model : Model
         Of kind "forest".
     threads : int
-        Parts of a block that are worked at once; each needs some 0.4 GB.
+        Parts of a block that are worked at once; each needs some 0.3 GB.
 
     Attributes
     ----------

@@ -237,8 +237,8 @@ def cut_slabs(shape: Shape3, predictor: Predictor, *, pixels: int = _MOST_PIXELS
     -------
     list of three slices
     """
-    if all(predictor.mirrored):
-        axis, deep = 0, 32
+    if all(predictor.mirrored):  # a forest: its tiles are its own, blocks only bound the memory
+        axis, deep, pixels = 0, 32, min(pixels, 512 * 512)
     else:
         axis = predictor.mirrored.index(True)
         plane = int(np.prod([n for a, n in enumerate(shape) if a != axis]))
