@@ -63,6 +63,17 @@ def test_slabs_fill_the_volume_once(trained: Model) -> None:
     assert (count == 1).all()
 
 
+def test_slab_read_ahead_gives_what_blocks_give(trained: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    from voltome.segmentation import predict_slab, predictor
+
+    monkeypatch.setattr(predictor, "_PART_VOXELS", 3 * 70 * 52)
+    runner = open_predictor(trained, engine="onnxruntime")
+    phases, confidence = predict_slab(runner, trained, GREY, (slice(2, 11), *WHOLE[1:]))
+    whole = decide(predict_block(runner, trained, GREY, WHOLE), trained.codes)
+    assert np.array_equal(phases, whole[0][2:11])
+    assert np.abs(confidence.astype(int) - whole[1][2:11]).max() <= 1
+
+
 def test_flips_average_and_are_refused_if_odd(trained: Model) -> None:
     flipped = likely_of(trained, engine="onnxruntime", flips=8)
     assert np.allclose(flipped.sum(axis=0), 1, atol=1e-5)

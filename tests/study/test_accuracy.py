@@ -114,6 +114,31 @@ def test_displacements_lie_inside_two_sds_at_every_depth(demo):
         assert len(errors["inside_by_depth"]) == 4 and min(errors["inside_by_depth"]) > 0.85
 
 
+def test_silicon_that_has_not_reacted_lies_near_the_truth(said):
+    rows = find_rows(said, "non_lithiated_silicon")
+    assert set(rows) == {"T1", "T6", "T6r"}
+    for row in rows.values():
+        assert abs(row["recovered"] - row["true"]) < min(0.05, 3 * quadrature(row)), row
+    assert rows["T1"]["true"] > 0.9 > 0.7 > rows["T6"]["true"]
+
+
+def test_the_region_of_the_silicon_swells_with_the_matter(demo, said):
+    amounts = io.read_json(demo[0] / "results" / "silicon.json")["amounts"]
+    grown = amounts["T6"]["voxels"] / amounts["T0"]["voxels"] - 1
+    assert grown == pytest.approx(find_rows(said, "volumetric_strain")["T6"]["true"], abs=0.04)
+
+
+def test_phases_and_confidence_of_each_scan_stand_in_the_store(demo):
+    for scan in ("T0", "T6r"):
+        place = demo[0] / "results" / "segmentation" / scan
+        phases, sure = (io.read_volume(place / name) for name in ("phases.zarr", "confidence.zarr"))
+        truth = io.read_volume(demo[0] / "experiment" / "truth" / scan / "phases.zarr")
+        assert phases.shape == sure.shape == truth.shape
+        both = ((phases == 4) & (truth == 4)).sum()
+        assert 2 * both / ((phases == 4).sum() + (truth == 4).sum()) > 0.8
+        assert sure[phases == 4].mean() > 0.7 * 255
+
+
 def number(name, value, *, sd=0.1, sd_bias=None, region="whole"):
     shares = (Share("noise", sd),) + (() if sd_bias is None else (Share("surface", sd_bias, "bias"),))
     return Measurement(name, "T1", value, "1", region, shares)

@@ -313,8 +313,7 @@ def apply_model(
         )
         total = _Counts(trained.codes)
         for slab in slabs:
-            likely = segmentation.predict_block(predictor, trained, source, slab, window=window)
-            found = segmentation.decide(likely, trained.codes)
+            found = segmentation.predict_slab(predictor, trained, source, slab, window=window)
             phases.write(slab, found[0])
             confidence.write(slab, found[1])
             total.add(*found)

@@ -31,6 +31,7 @@ _HOMES = {
     "measure_consistency": "consistency",
     "open_predictor": "predictor",
     "predict_block": "predictor",
+    "predict_slab": "predictor",
     "restore_model": "model",
     "suggest_patches": "suggestion",
     "train_forest": "forest",
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from voltome.segmentation.forest import ForestPredictor, train_forest
     from voltome.segmentation.grey_scale import GreyScale, find_grey_scale
     from voltome.segmentation.model import Model, PhaseClass, describe_model, make_classes, restore_model
-    from voltome.segmentation.predictor import Predictor, cut_slabs, decide, open_predictor, predict_block
+    from voltome.segmentation.predictor import Predictor, cut_slabs, decide, open_predictor, predict_block, predict_slab
     from voltome.segmentation.settings import TrainingSettings
     from voltome.segmentation.slices import LabelledSlice
     from voltome.segmentation.suggestion import suggest_patches
@@ -72,6 +73,7 @@ __all__ = [
     "measure_consistency",
     "open_predictor",
     "predict_block",
+    "predict_slab",
     "restore_model",
     "suggest_patches",
     "train_forest",

@@ -22,28 +22,29 @@ class Crops:
         On the model's grey scale.
     labels : list of (h, w) int64
         Places of classes, -1 where nothing was labelled.
+    side : int
+        Edge of a crop; no slice is smaller.
     generator : torch.Generator
     """
 
     images: list[Tensor]
     labels: list[Tensor]
+    side: int
     generator: torch.Generator
 
-    def draw(self, numbers: list[int], side: int) -> tuple[Tensor, Tensor]:
+    def draw(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """One crop of each of these slices.
 
         Parameters
         ----------
         numbers : list of int
-        side : int
-            Edge of a crop; no slice is smaller.
 
         Returns
         -------
         images : (N, planes, side, side) float32
         labels : (N, side, side) int64
         """
-        pairs = [self._cut(number, side) for number in numbers]
+        pairs = [self._cut(number) for number in numbers]
         images = torch.stack([image for image, _ in pairs])
         return self._relight(images), torch.stack([labels for _, labels in pairs])
 
@@ -53,14 +54,14 @@ class Crops:
     def _uniform(self, count: int, low: float, high: float) -> Tensor:
         return (low + (high - low) * torch.rand(count, generator=self.generator)).view(-1, 1, 1, 1)
 
-    def _cut(self, number: int, side: int) -> tuple[Tensor, Tensor]:
+    def _cut(self, number: int) -> tuple[Tensor, Tensor]:
         image, labels = self.images[number], self.labels[number]
         for _ in range(8):  # a crop in which nothing is labelled teaches nothing
-            y, x = (self._whole(n - side + 1) for n in labels.shape)
-            part = labels[y : y + side, x : x + side]
+            y, x = (self._whole(n - self.side + 1) for n in labels.shape)
+            part = labels[y : y + self.side, x : x + self.side]
             if (part >= 0).any():
                 break
-        crop = image[:, y : y + side, x : x + side]
+        crop = image[:, y : y + self.side, x : x + self.side]
         turns = self._whole(4)
         crop, part = torch.rot90(crop, turns, (1, 2)), torch.rot90(part, turns, (0, 1))
         if self._whole(2):

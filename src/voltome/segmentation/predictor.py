@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +18,11 @@ FLIPS = (1, 2, 4, 8)
 """Ways to show a slice to the network: as it is; mirrored; along both its axes; turned by 90 degrees as well."""
 
 _BATCH_PIXELS = 2**20
+_PART_VOXELS = 2**23
 _REACH_VOX = 64
+_DEEP = 64
 _MOST_PIXELS = 2048 * 2048
+_FOREST_PIXELS = 512 * 512  # its tiles are its own; blocks only bound the memory
 
 
 class Predictor(Protocol):
@@ -224,7 +227,7 @@ def decide(likely: Singles, codes: NDArray[np.uint8]) -> tuple[NDArray[np.uint8]
 
 
 def cut_slabs(shape: Shape3, predictor: Predictor, *, pixels: int = _MOST_PIXELS) -> list[Block]:
-    """Cut a volume into blocks to be predicted one after another: some planes, tiles of them where planes are large.
+    """Cut a volume into slabs that are read in one go, tiles of them where planes are large.
 
     Parameters
     ----------
@@ -236,14 +239,62 @@ def cut_slabs(shape: Shape3, predictor: Predictor, *, pixels: int = _MOST_PIXELS
     Returns
     -------
     list of three slices
+        As deep as chunks of a store are.
     """
-    if all(predictor.mirrored):  # a forest: its tiles are its own, blocks only bound the memory
-        axis, deep, pixels = 0, 32, min(pixels, 512 * 512)
-    else:
-        axis = predictor.mirrored.index(True)
-        plane = int(np.prod([n for a, n in enumerate(shape) if a != axis]))
-        deep = max(1, min(64, 8 * _BATCH_PIXELS // plane))
-    side = int(np.sqrt(pixels))
-    size = [deep if a == axis else n if n <= side else side // 2 for a, n in enumerate(shape)]
+    axis = _find_axis(predictor)
+    side = int(np.sqrt(min(pixels, _FOREST_PIXELS) if all(predictor.mirrored) else pixels))
+    size = [_DEEP if a == axis else n if n <= side else side // 2 for a, n in enumerate(shape)]
     edges = [[slice(low, min(low + s, n)) for low in range(0, n, s)] for n, s in zip(shape, size, strict=True)]
     return [(z, y, x) for z in edges[0] for y in edges[1] for x in edges[2]]
+
+
+def _find_axis(predictor: Predictor) -> int:
+    return 0 if all(predictor.mirrored) else predictor.mirrored.index(True)
+
+
+class _ReadAhead:
+    """Part of a volume in memory, under the volume's own numbers (a `VolumeSource`)."""
+
+    def __init__(self, volume: VolumeSource, block: Block, halo_vox: tuple[int, int, int]) -> None:
+        z, y, x = (
+            slice(max(edge.start - halo, 0), min(edge.stop + halo, n))
+            for edge, halo, n in zip(block, halo_vox, volume.shape, strict=True)
+        )
+        self.shape, self.dtype = volume.shape, volume.dtype
+        self._start, self._values = (z.start, y.start, x.start), volume[z, y, x]
+
+    def __getitem__(self, block: Block) -> NDArray[Any]:
+        z, y, x = (slice(e.start - low, e.stop - low) for e, low in zip(block, self._start, strict=True))
+        return self._values[z, y, x]
+
+
+def predict_slab(
+    predictor: Predictor, model: Model, volume: VolumeSource, slab: Block, *, window: tuple[float, float] | None = None
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Phases and confidence of a slab: read once, predicted some planes at a time.
+
+    Parameters
+    ----------
+    predictor, model, volume, window
+        As of `predict_block`.
+    slab : three slices
+        Of `cut_slabs`.
+
+    Returns
+    -------
+    phases, confidence : (z, y, x) uint8
+        As `decide` gives them.
+    """
+    ahead = _ReadAhead(volume, slab, predictor.halo_vox)
+    shape = [edge.stop - edge.start for edge in slab]
+    phases, confidence = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    axis = _find_axis(predictor)
+    deep = shape[axis] if all(predictor.mirrored) else max(1, _PART_VOXELS * shape[axis] // int(np.prod(shape)))
+    for first in range(0, shape[axis], deep):
+        here = slice(first, min(first + deep, shape[axis]))
+        part, place = list(slab), [slice(None)] * 3
+        part[axis] = slice(slab[axis].start + here.start, slab[axis].start + here.stop)
+        place[axis] = here
+        likely = predict_block(predictor, model, ahead, (part[0], part[1], part[2]), window=window)
+        phases[tuple(place)], confidence[tuple(place)] = decide(likely, model.codes)
+    return phases, confidence

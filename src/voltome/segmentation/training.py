@@ -171,8 +171,11 @@ class _Run:
             places[one.code] = place
         self.images = [torch.from_numpy(grey.scale(one.image)) for one in slices]
         self.labels = [torch.from_numpy(places[one.labels]) for one in slices]
-        step = 2**self.depth
-        self.sides = [min(settings.side, *one.labels.shape) // step * step for one in slices]
+        # Batches mix all slices, else norms would learn of each kind apart; small ones are continued by their mirror.
+        largest = max(min(one.labels.shape) for one in slices)
+        self.side = max(min(settings.side, largest) // 2**self.depth, 1) * 2**self.depth
+        self.crop_images = [_continue(image, self.side) for image in self.images]
+        self.crop_labels = [_continue(labels, self.side) for labels in self.labels]
 
     def train(
         self, stage: int, out: Sequence[int], tell: _Teller, state: State, on_state: OnState | None
@@ -186,7 +189,7 @@ class _Run:
         network = network.to(self.device, memory_format=torch.channels_last)
         optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
         generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
-        crops = Crops(self.images, self.labels, generator)
+        crops = Crops(self.crop_images, self.crop_labels, self.side, generator)
         use = [i for i in range(len(self.slices)) if i not in out]
         epochs = max(1, settings.epochs // 2) if out else settings.epochs
         first = 0
@@ -196,13 +199,15 @@ class _Run:
         for epoch in range(first, epochs):
             network.train()
             sums = torch.zeros(2)
-            draws = _Draws([self.sides[i] for i in use], settings, generator)
+            left: list[int] = []  # an epoch begins with all slices, so that a run may go on from any
             for batch in range(settings.batches):
                 done = (epoch + batch / settings.batches) / epochs
                 for group in optimiser.param_groups:
                     group["lr"] = settings.rate * _rate(done)
-                numbers, side = draws.take()
-                sums += self._step(network, optimiser, *crops.draw([use[i] for i in numbers], side))
+                while len(left) < settings.batch:
+                    left += torch.randperm(len(use), generator=generator).tolist()
+                numbers, left = [use[i] for i in left[: settings.batch]], left[settings.batch :]
+                sums += self._step(network, optimiser, *crops.draw(numbers))
             loss, dice = (sums / settings.batches).tolist()
             tell.tell(epoch + 1, epochs, loss, dice)
             if on_state is not None and epoch + 1 < epochs:
@@ -234,23 +239,10 @@ class _Run:
         return HeldOut.sample(number, scores.float().cpu()[:, known].numpy(), labels[known].numpy(), most=_KEPT_PIXELS)
 
 
-class _Draws:
-    """Which slices an epoch's batches show. A batch is of slices of one crop's side, and always of as many pixels."""
-
-    def __init__(self, sides: Sequence[int], settings: TrainingSettings, generator: torch.Generator) -> None:
-        self._sides, self._settings, self._generator = sides, settings, generator
-        self._left: dict[int, list[int]] = {}
-
-    def take(self) -> tuple[list[int], int]:
-        """Numbers of slices and the side of their crops; each slice comes before one comes again."""
-        side = self._sides[int(torch.randint(len(self._sides), (1,), generator=self._generator))]
-        alike = [i for i, one in enumerate(self._sides) if one == side]
-        left = self._left.setdefault(side, [])
-        count = max(1, round(self._settings.batch * (self._settings.side / side) ** 2))
-        while len(left) < count:
-            left += [alike[i] for i in torch.randperm(len(alike), generator=self._generator).tolist()]
-        self._left[side] = left[count:]
-        return left[:count], side
+def _continue(values: Tensor, side: int) -> Tensor:
+    """Rows and columns continued by their mirror image up to `side`."""
+    pads = [(0, 0)] * (values.ndim - 2) + [(0, max(side - n, 0)) for n in values.shape[-2:]]
+    return torch.from_numpy(np.pad(values.numpy(), pads, mode="symmetric")) if any(b for _, b in pads) else values
 
 
 def find_loss(scores: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

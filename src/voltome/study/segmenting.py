@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 PHASES, CONFIDENCE = "phases.zarr", "confidence.zarr"
 
-_AHEAD = 8  # slabs of a block: work that a kill loses
-
 
 def plan_segmentation(study: Study) -> Iterator[Result]:
     """The phases of each scan for which the study names a model.
@@ -127,9 +125,8 @@ def make_segmentation(job: Job) -> None:
     job.work.mkdir(parents=True, exist_ok=True)
     stacks = [str(job.work / f"{name}.raw") for name in ("phases", "confidence")]
     slabs = segmentation.cut_slabs(shape, open_cached(name, engine, settings.flips))
-    parts = [slabs[i : i + _AHEAD] for i in range(0, len(slabs), _AHEAD)]
-    arguments = [(series, t, name, engine, settings.flips, settings.window, part, stacks) for part in parts]
-    counted = np.sum([one["counts"] for one in job.run_blocks("slabs", segment_slabs, arguments)], axis=0)
+    arguments = [(series, t, name, engine, settings.flips, settings.window, slab, stacks) for slab in slabs]
+    counted = np.sum([one["counts"] for one in job.run_blocks("slabs", segment_slab, arguments)], axis=0)
     voxel_m = job.study.settings.voxel_size_m
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
         for path, target, labels in zip(stacks, (PHASES, CONFIDENCE), (True, False), strict=True):
@@ -193,17 +190,17 @@ def _open(name: str, engine: str, flips: int, state: str) -> Predictor:
     )
 
 
-def segment_slabs(
+def segment_slab(
     series: str,
     t: int,
     name: str,
     engine: str,
     flips: int,
     window: tuple[float, float] | None,
-    slabs: list[Block],
+    slab: Block,
     stacks: list[str],
 ) -> dict[str, NDArray[Any]]:
-    """Segment some slabs of a scan into raw files.
+    """Segment a slab of a scan into raw files.
 
     Parameters
     ----------
@@ -216,7 +213,7 @@ def segment_slabs(
     engine : str
     flips : int
     window : (low, high) or None
-    slabs : list of three slices
+    slab : three slices
     stacks : list of str
         Files of phases and confidence.
 
@@ -231,15 +228,11 @@ def segment_slabs(
     predictor = open_cached(name, engine, flips)
     status = locate_model(name).stat()
     model = _load(name, f"{status.st_size} {status.st_mtime_ns}")
-    counts = np.zeros((2, 256))
     with io.open_scan(series, t) as volume:
         shape = volume.shape
         targets = [io.ScratchVolume(path, shape, np.uint8, stays=True) for path in stacks]
-        for slab in slabs:
-            likely = segmentation.predict_block(predictor, model, volume, slab, window=window)
-            phases, confidence = segmentation.decide(likely, model.codes)
-            for target, values in zip(targets, (phases, confidence), strict=True):
-                target.write(slab, values)
-            counts[0] += np.bincount(phases.ravel(), minlength=256)
-            counts[1] += np.bincount(phases.ravel(), weights=confidence.ravel(), minlength=256)
-    return {"counts": counts}
+        phases, confidence = segmentation.predict_slab(predictor, model, volume, slab, window=window)
+        for target, values in zip(targets, (phases, confidence), strict=True):
+            target.write(slab, values)
+    voxels = np.bincount(phases.ravel(), minlength=256)
+    return {"counts": np.stack([voxels, np.bincount(phases.ravel(), weights=confidence.ravel(), minlength=256)])}
