@@ -26,7 +26,8 @@ from pages import make_table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "examples"))
 from train_on_twin import NAMES, PHASES, PLANES, cut_slice
 
-from voltome.pipeline.segment import load_model, train_model
+from voltome.pipeline.model_training import train_model
+from voltome.pipeline.segment import load_model
 from voltome.segmentation import LabelledSlice, TrainingSettings, decide, open_predictor, predict_block
 from voltome.segmentation.amounts import find_relative_sd, tally_phase
 from voltome.twin import ElectrodeTwin, make_settings, render_block

@@ -10,7 +10,8 @@ import pytest
 
 from voltome import io
 from voltome.errors import InputError
-from voltome.pipeline.segment import apply_model, load_model, name_confidence, train_model
+from voltome.pipeline.model_training import calibrate_model, train_model
+from voltome.pipeline.segment import apply_model, load_model, name_confidence
 from voltome.segmentation import LabelledSlice, TrainingSettings
 
 torch = pytest.importorskip("torch")
@@ -131,6 +132,24 @@ def test_labels_with_a_class_the_start_does_not_know_are_refused(model: Path, tm
     slices[0].labels[:3] = 9
     with pytest.raises(InputError, match=r"class 9.*1 matrix, 4 silicon"):
         train_model(slices, tmp_path / "m.safetensors", settings=QUICK, start=model)
+
+
+def test_calibration_on_other_slices_keeps_the_weights(model: Path, tmp_path: Path) -> None:
+    others = []
+    for seed in (7, 8):
+        grey, truth = draw(seed)
+        others += [LabelledSlice(f"v{seed} z={z}", grey[z - 1 : z + 2], truth[z], f"v{seed}") for z in (3, 6)]
+    calibrate_model(model, others, tmp_path / "m.safetensors")
+    before, after = load_model(model), load_model(tmp_path / "m.safetensors")
+    assert all(np.array_equal(after.arrays[name], array) for name, array in before.arrays.items())
+    assert after.scores["slices"] == 4 and after.scores["dice"]["silicon"] > 0.9
+    assert after.calibration["volume"]["silicon"]["volumes"] == 2
+    assert after.made["calibrated_on"] == [one.name for one in others]
+    with pytest.raises(InputError, match="was trained on v1 z=3"):
+        calibrate_model(model, cut(), tmp_path / "n.safetensors")
+    deep = [LabelledSlice("x", draw(9)[0][:5], draw(9)[1][2], "v9")]
+    with pytest.raises(InputError, match="5 planes, the model 3 planes"):
+        calibrate_model(model, deep, tmp_path / "n.safetensors")
 
 
 def test_class_that_no_slice_shows_is_warned_of(tmp_path: Path) -> None:

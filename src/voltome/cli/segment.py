@@ -35,21 +35,25 @@ Window = Annotated[
     ),
 ]
 
+Labels = Annotated[
+    Path,
+    typer.Option(
+        "--labels",
+        metavar="DIR|LABELS.YAML",
+        help="Folder of labels named as the images; or slices inside volumes.",
+        show_default=False,
+    ),
+]
+Images = Annotated[
+    Path | None, typer.Option("--images", metavar="DIR", help="Folder of isolated images.", show_default=False)
+]
+OutModel = Annotated[Path, typer.Option("--out", metavar="MODEL", help="Model to write, .safetensors.")]
+
 
 def train(
-    labels: Annotated[
-        Path,
-        typer.Option(
-            "--labels",
-            metavar="DIR|LABELS.YAML",
-            help="Folder of labels named as the images; or slices inside volumes.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="MODEL", help="Model to write, .safetensors.")],
-    images: Annotated[
-        Path | None, typer.Option("--images", metavar="DIR", help="Folder of isolated images.", show_default=False)
-    ] = None,
+    labels: Labels,
+    out: OutModel,
+    images: Images = None,
     names: Annotated[
         str | None,
         typer.Option("--names", metavar="1=PORE,...", help="Names of the classes by their code.", show_default=False),
@@ -78,18 +82,9 @@ def train(
     Labels are class codes 1 to 255. Isolated images: --images DIR --labels DIR, paired by name. Slices of volumes, with
     their neighbours: --labels LABELS.yaml. Slices are held out by turns, and the model carries what it scored there.
     """
-    from voltome.pipeline.label_files import read_label_file, read_pairs
-    from voltome.pipeline.segment import train_model
+    from voltome.pipeline.model_training import train_model
 
-    slices: list[LabelledSlice]
-    if labels.suffix in (".yaml", ".yml"):
-        if images is not None:
-            raise InputError("--images goes with a folder of labels; LABELS.yaml names its volumes itself")
-        slices, known, axis = read_label_file(labels, planes=planes)
-    elif images is None:
-        raise InputError(f"{labels} is not a LABELS.yaml: give the images' folder with --images DIR as well")
-    else:
-        slices, known, axis = read_pairs(images, labels), {}, "z"
+    slices, known, axis = _read_slices(labels, images, planes)
     from voltome.segmentation.settings import TrainingSettings
 
     with _Live(quiet) as live:
@@ -111,6 +106,45 @@ def train(
         for line in model_lines(made):
             typer.echo(line)
     print_written(out, quiet=quiet)
+
+
+def calibrate(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Model file; twin: voltome's own weights.", show_default=False)
+    ],
+    labels: Labels,
+    out: OutModel,
+    images: Images = None,
+    threads: options.Threads = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Score a model on labelled slices that it has not seen, and calibrate its probabilities and volumes there.
+
+    Weights stay. Do so with the twin's weights before their band is believed on a real electrode.
+    """
+    from voltome.pipeline.model_training import calibrate_model
+    from voltome.pipeline.segment import load_model
+
+    slices, _, _ = _read_slices(labels, images, int(load_model(model).settings.get("planes", 1)))
+    with show_progress(quiet=quiet) as on_progress:
+        made = calibrate_model(model, slices, out, threads=threads, overwrite=overwrite, on_progress=on_progress)
+    if not quiet:
+        for line in model_lines(made):
+            typer.echo(line)
+    print_written(out, quiet=quiet)
+
+
+def _read_slices(labels: Path, images: Path | None, planes: int) -> tuple[list[LabelledSlice], dict[int, str], str]:
+    from voltome.pipeline.label_files import read_label_file, read_pairs
+
+    if labels.suffix in (".yaml", ".yml"):
+        if images is not None:
+            raise InputError("--images goes with a folder of labels; LABELS.yaml names its volumes itself")
+        return read_label_file(labels, planes=planes)
+    if images is None:
+        raise InputError(f"{labels} is not a LABELS.yaml: give the images' folder with --images DIR as well")
+    return read_pairs(images, labels), {}, "z"
 
 
 def apply(
@@ -270,5 +304,5 @@ class _Live:
         typer.echo(f"\r{line}  " if self._rewrite else line, nl=not self._rewrite or last, err=True)
 
 
-for command in (train, apply, evaluate, show):
+for command in (train, apply, evaluate, calibrate, show):
     segment_app.command()(command)

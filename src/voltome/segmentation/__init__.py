@@ -32,6 +32,7 @@ _HOMES = {
     "open_predictor": "predictor",
     "predict_block": "predictor",
     "predict_slab": "predictor",
+    "recalibrate": "recalibration",
     "restore_model": "model",
     "suggest_patches": "suggestion",
     "train_forest": "forest",
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from voltome.segmentation.grey_scale import GreyScale, find_grey_scale
     from voltome.segmentation.model import Model, PhaseClass, describe_model, make_classes, restore_model
     from voltome.segmentation.predictor import Predictor, cut_slabs, decide, open_predictor, predict_block, predict_slab
+    from voltome.segmentation.recalibration import recalibrate
     from voltome.segmentation.settings import TrainingSettings
     from voltome.segmentation.slices import LabelledSlice
     from voltome.segmentation.suggestion import suggest_patches
@@ -74,6 +76,7 @@ __all__ = [
     "open_predictor",
     "predict_block",
     "predict_slab",
+    "recalibrate",
     "restore_model",
     "suggest_patches",
     "train_forest",

@@ -1,0 +1,222 @@
+"""Labelled slices become a model in a file: trained, or calibrated on slices that it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from voltome import __version__
+from voltome.errors import InputError, ResourceError
+from voltome.pipeline.progress import OnProgress
+from voltome.pipeline.segment import load_model
+
+if TYPE_CHECKING:
+    from voltome.segmentation.settings import TrainingSettings
+    from voltome.segmentation.slices import LabelledSlice
+    from voltome.segmentation.training import Epoch, State
+
+_SAMPLE_VALUES = 40_000
+
+
+def train_model(
+    slices: Sequence[LabelledSlice],
+    out: str | Path,
+    *,
+    names: Mapping[int, str] | None = None,
+    axis: str = "z",
+    settings: TrainingSettings | None = None,
+    start: str | Path | None = None,
+    window: tuple[float, float] | None = None,
+    device: str = "cpu",
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+) -> dict[str, Any]:
+    """Train a network on labelled slices and write it.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+        As `label_files.read_pairs` or `label_files.read_label_file` give them.
+    out : str or Path
+        Model to write. While it is trained, `OUT.checkpoint` stands beside it.
+    names : mapping of int to str, optional
+        Of the classes; by default those of the model to start from, else `class 3` and the like.
+    axis : {"z", "y", "x"}
+    settings : TrainingSettings, optional
+    start : str or Path, optional
+        Model to begin from; `twin` for voltome's own.
+    window : (low, high), optional
+        Grey values that become 0 and 1; with `start` those that stand for its own. By default the 1st and 99th
+        percentile of the slices, or the model's.
+    device : str
+        cpu or cuda.
+    threads : int, optional
+        One for each core by default.
+    resume : bool
+        Go on from the checkpoint of a run that was cut off: the same model comes out.
+    overwrite : bool
+        Replace an existing model, at the very end.
+    on_epoch : callable, optional
+        Called after each epoch.
+
+    Returns
+    -------
+    dict
+        What the model says of itself, and `warnings`.
+
+    Raises
+    ------
+    InputError
+        If slices, classes, checkpoint or the model to start from do not fit, or the output exists.
+    ResourceError
+        If PyTorch is not installed, or a file cannot be written.
+    """
+    from voltome import io, segmentation
+    from voltome.dvc.workers import count_threads
+    from voltome.segmentation.slices import check_slices
+
+    target = Path(out)
+    if target.exists() and not overwrite:
+        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    torch = _import_torch()
+    from voltome.segmentation.training import train_network
+
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("there is no GPU that PyTorch can use: take --device cpu")
+    warnings = check_slices(slices)
+    codes = np.unique(np.concatenate([np.unique(one.labels) for one in slices]))
+    first = None if start is None else load_model(start)
+    images = [one.image for one in slices]
+    unused = sorted(set(names or {}) - set(codes.tolist()))
+    if unused and first is None:
+        listed = ", ".join(f"{code} {(names or {})[code]}" for code in unused)
+        warnings.append(f"class {listed} is named, but labelled in no slice: the model will not know it")
+    if first is None:
+        classes, grey = segmentation.make_classes(codes.tolist(), names), segmentation.find_grey_scale(images, window)
+    else:
+        unknown = sorted(set(codes.tolist()) - {0, *first.codes.tolist()})
+        if unknown:
+            known = ", ".join(f"{one.code} {one.name}" for one in first.classes)
+            raise InputError(
+                f"labels hold class {unknown[0]}, which the model to start from does not know ({known}): write its "
+                "codes into your labels (0 where you do not know), or train without --start"
+            )
+        classes = first.classes
+        sample = np.concatenate([image.ravel()[:: max(1, image.size // _SAMPLE_VALUES)] for image in images])
+        first.grey.check(sample, "the labelled slices", window)
+        grey = first.grey if window is None else segmentation.find_grey_scale(images, window)
+    torch.set_num_threads(count_threads(threads))
+    settings = settings or segmentation.TrainingSettings()
+    checkpoint = target.with_name(target.name + ".checkpoint")
+    meant = {"settings": asdict(settings), "slices": [one.name for one in slices], "axis": axis, "start": str(start)}
+    model = train_network(
+        slices,
+        classes=classes,
+        grey=grey,
+        settings=settings,
+        axis=axis,
+        start=first,
+        device=device,
+        state=_read_state(checkpoint, meant) if resume else None,
+        on_epoch=on_epoch,
+        on_state=partial(_write_state, checkpoint, meant),
+    )
+    described = segmentation.describe_model(model)
+    described["made"] |= {"version": __version__}
+    io.write_model_file(target, model.arrays, described, overwrite=overwrite)
+    checkpoint.unlink(missing_ok=True)
+    return described | {"warnings": warnings}
+
+
+def calibrate_model(
+    model: str | Path,
+    slices: Sequence[LabelledSlice],
+    out: str | Path,
+    *,
+    engine: str = "auto",
+    threads: int | None = None,
+    overwrite: bool = False,
+    on_progress: OnProgress | None = None,
+) -> dict[str, Any]:
+    """Score and calibrate a network on labelled slices that it has not seen, and write it.
+
+    Parameters
+    ----------
+    model : str or Path
+        File, or `twin`.
+    slices : sequence of LabelledSlice
+    out : str or Path
+        The same weights with new scores and calibration.
+    engine : str
+    threads : int, optional
+    overwrite : bool
+        Replace an existing model, at the very end.
+    on_progress : callable, optional
+        Called with stage, done, total.
+
+    Returns
+    -------
+    dict
+        What the model says of itself, and `warnings`.
+
+    Raises
+    ------
+    InputError
+        If it is no network, slices do not fit or were learned from, or the output exists.
+    ResourceError
+        If a file cannot be read or written.
+    """
+    from voltome import io
+    from voltome.dvc.workers import count_threads
+    from voltome.segmentation import describe_model, recalibrate
+    from voltome.segmentation.slices import check_slices
+
+    if Path(out).exists() and not overwrite:
+        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    trained = load_model(model)
+    if trained.kind != "network":
+        raise InputError(f"{model} is a forest: only networks are calibrated")
+    seen = sorted({one.name for one in slices} & set(trained.made.get("slices", ())))
+    if seen:
+        raise InputError(f"{model} was trained on {seen[0]}: calibrate it on slices that it has not seen")
+    sample = np.concatenate([one.image.ravel()[:: max(1, one.image.size // _SAMPLE_VALUES)] for one in slices])
+    trained.grey.check(sample, "the labelled slices")
+    count = None if on_progress is None else partial(on_progress, "calibration")
+    new = recalibrate(trained, slices, engine=engine, threads=count_threads(threads), on_slice=count)
+    described = describe_model(new)
+    described["made"] |= {"calibrated_on": [one.name for one in slices]}
+    io.write_model_file(out, new.arrays, described, overwrite=overwrite)
+    return described | {"warnings": check_slices(slices)}
+
+
+def _import_torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise ResourceError("training needs PyTorch: pip install 'voltome[train]'") from None
+    return torch
+
+
+def _write_state(checkpoint: Path, meant: Mapping[str, Any], state: State) -> None:
+    from voltome import io
+
+    io.write_model_file(checkpoint, state.arrays, {"meant": meant, "numbers": state.numbers}, overwrite=True)
+
+
+def _read_state(checkpoint: Path, meant: Mapping[str, Any]) -> State:
+    from voltome import io
+    from voltome.segmentation.training import State
+
+    if not checkpoint.exists():
+        raise InputError(f"there is no {checkpoint} to go on from: leave out --resume")
+    arrays, said = io.read_model_file(checkpoint)
+    if said.get("meant") != io.plain_json(meant):
+        raise InputError(f"{checkpoint} is of other slices or settings: give the same again, or leave out --resume")
+    return State(arrays, said["numbers"])
