@@ -233,7 +233,7 @@ def run_rnl(work: Path, threads: int, seeds: Sequence[int], model_name: str = "t
     model = load_model(model_name)
     predictor = open_predictor(model, threads=threads)
     silicon = int(model.codes[model.find_class("silicon")])
-    relative = find_relative_sd(model.calibration, "silicon")
+    relative = find_relative_sd(model.calibration, "silicon", 1.5e-7)
     rows, ratios = [], []
     for seed in seeds:
         path = work / f"rnl-{seed}.npz"

@@ -69,7 +69,8 @@ def cut_slice(twin: ElectrodeTwin, group: str, number: int, y: int) -> LabelledS
     grey, phases, _ = render_block(twin, number, block)
     name = f"{group} {twin.settings.steps[number].name} y={y}"
     labels = PHASES[phases[:, PLANES // 2]]
-    return LabelledSlice(name, np.ascontiguousarray(grey.swapaxes(0, 1)), labels, name.rpartition(" ")[0], group)
+    image, size = np.ascontiguousarray(grey.swapaxes(0, 1)), twin.settings.voxel_size_m
+    return LabelledSlice(name, image, labels, name.rpartition(" ")[0], group, size)
 
 
 def tell(epoch: Epoch) -> None:

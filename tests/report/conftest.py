@@ -235,8 +235,8 @@ def measure_silicon(scan: str, left: float) -> list[Measurement]:
     shares = Share("segmentation", 0.014, "bias"), Share("region", 0.004), Share("motion", 0.002, "bias")
     return [
         Measurement(name, scan, left, "1", shares=shares),
-        Measurement(f"{name}_threshold_low", scan, left - 0.05 * (1 - left), "1"),
-        Measurement(f"{name}_threshold_high", scan, left + 0.08 * (1 - left), "1"),
+        Measurement(f"{name}_threshold_0.7", scan, left - 0.05 * (1 - left), "1"),
+        Measurement(f"{name}_threshold_0.3", scan, left + 0.08 * (1 - left), "1"),
     ]
 
 

@@ -29,3 +29,10 @@ def test_error_between_scans_is_that_of_two() -> None:
     calibration = {"volume": {"silicon": {"log_ratio_sd": 0.02}}}
     assert find_relative_sd(calibration, "silicon") == pytest.approx(0.02 * math.sqrt(2))
     assert find_relative_sd({}, "silicon") > 0.05
+
+
+def test_error_is_that_of_the_nearest_voxel_size() -> None:
+    sizes = [{"voxel_size_m": 5e-8, "log_ratio_sd": 0.02}, {"voxel_size_m": 4e-7, "log_ratio_sd": 0.05}]
+    calibration = {"volume": {"silicon": {"log_ratio_sd": 0.04, "by_voxel_size": sizes}}}
+    found = [find_relative_sd(calibration, "silicon", size) for size in (6e-8, 3e-7, None)]
+    assert found == pytest.approx([0.02 * math.sqrt(2), 0.05 * math.sqrt(2), 0.04 * math.sqrt(2)])

@@ -86,7 +86,11 @@ def train(
 
     slices, known, axis = _read_slices(labels, images, planes)
     from voltome.segmentation.settings import TrainingSettings
+    from voltome.segmentation.slices import check_slices
 
+    early = check_slices(slices)
+    for warning in early if not quiet else ():
+        typer.echo(f"warning: {warning}", err=True)
     with _Live(quiet) as live:
         made = train_model(
             slices,
@@ -103,7 +107,8 @@ def train(
             on_epoch=live.show,
         )
     if not quiet:
-        for line in model_lines(made):
+        late = [warning for warning in made["warnings"] if warning not in early]
+        for line in model_lines(made | {"warnings": late}):
             typer.echo(line)
     print_written(out, quiet=quiet)
 
@@ -275,14 +280,35 @@ def model_lines(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"{one['code']:4d} {one['name']:20s}" + ("" if score is None else f" Dice {score:.4f} held out")
     if "dice_mean" in scores:
         yield f"mean Dice {scores['dice_mean']:.4f} on {scores['slices']} slices that were held out by turns"
+    if "out_of_bag" in scores:
+        yield "Dice out of bag: " + ", ".join(
+            f"{name} {value:.4f}" for name, value in scores["out_of_bag"]["dice"].items() if value is not None
+        )
     if "temperature" in made["calibration"]:
         yield f"probabilities are calibrated there (temperature {made['calibration']['temperature']:.2f})"
+    yield from _origin_lines(made["made"])
     for warning in made.get("warnings", ()):
         yield f"warning: {warning}"
 
 
+def _origin_lines(made: Mapping[str, Any]) -> Iterator[str]:
+    """What a model was made from."""
+    slices, training = made.get("slices", ()), made.get("training", {})
+    if slices:
+        more = f" and {len(slices) - 3} more" if len(slices) > 3 else ""
+        yield f"trained on {len(slices)} slices: {', '.join(slices[:3])}{more}"
+    if "calibrated_on" in made:
+        yield f"scored and calibrated on {len(made['calibrated_on'])} slices of others"
+    if "data" in made:
+        yield f"SHA-256 of what it was trained on: {made['data']}"
+    told = {name: training[name] for name in ("epochs", "folds", "seed") if name in training}
+    told |= {name: made[name] for name in ("seed", "version") if name in made}
+    if told:
+        yield ", ".join(f"{name} {value}" for name, value in told.items())
+
+
 class _Live:
-    """Loss and Dice while a network learns: one line that is rewritten on a terminal, some lines elsewhere."""
+    """Loss and Dice while a network learns: one line that is rewritten on a terminal, a line an epoch elsewhere."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet, self._rewrite = quiet, sys.stderr.isatty()
@@ -290,14 +316,16 @@ class _Live:
     def __enter__(self) -> _Live:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._rewrite and not self._quiet:
             typer.echo(err=True)
+        if kind is KeyboardInterrupt:
+            typer.echo("what was learned is kept: the same command with --resume goes on", err=True)
 
     def show(self, epoch: Epoch) -> None:
         """Say how an epoch went."""
         last = epoch.number == epoch.epochs
-        if self._quiet or not (self._rewrite or last or epoch.number % 10 == 0):
+        if self._quiet:
             return
         what = "whole" if epoch.stage == epoch.stages - 1 else f"fold {epoch.stage + 1} of {epoch.stages - 1}"
         line = f"{what}: epoch {epoch.number} of {epoch.epochs}, loss {epoch.loss:.4f}, Dice {epoch.dice:.4f}"

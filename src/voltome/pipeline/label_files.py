@@ -126,6 +126,7 @@ def _cut_slice(entry: SliceEntry, folder: Path, planes: int) -> LabelledSlice:
     name = f"{entry.volume} {entry.axis}={entry.index}"
     labels = _read_labels(folder / entry.labels)
     with io.open_volume(str(folder / entry.volume)) as volume:
+        size = volume.voxel_size_m
         if entry.index >= volume.shape[axis]:
             raise InputError(
                 f"{entry.volume} has {volume.shape[axis]} slices along {entry.axis} (index {entry.index}): number them "
@@ -144,7 +145,7 @@ def _cut_slice(entry: SliceEntry, folder: Path, planes: int) -> LabelledSlice:
         image = np.moveaxis(volume[make_block(low_corner, high_corner)], axis, 0)
     numbers = np.arange(entry.index - planes // 2, entry.index + planes // 2 + 1) - first
     numbers = np.pad(np.arange(len(image)), planes, mode="symmetric")[numbers + planes]
-    return LabelledSlice(name, np.ascontiguousarray(image[numbers]), labels, entry.volume)
+    return LabelledSlice(name, np.ascontiguousarray(image[numbers]), labels, entry.volume, voxel_size_m=size)
 
 
 def _list_files(folder: str | Path) -> dict[str, Path]:

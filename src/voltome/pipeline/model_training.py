@@ -16,6 +16,8 @@ from voltome.pipeline.progress import OnProgress
 from voltome.pipeline.segment import load_model
 
 if TYPE_CHECKING:
+    from voltome.segmentation.grey_scale import GreyScale
+    from voltome.segmentation.model import Model, PhaseClass
     from voltome.segmentation.settings import TrainingSettings
     from voltome.segmentation.slices import LabelledSlice
     from voltome.segmentation.training import Epoch, State
@@ -91,27 +93,11 @@ def train_model(
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("there is no GPU that PyTorch can use: take --device cpu")
     warnings = check_slices(slices)
-    codes = np.unique(np.concatenate([np.unique(one.labels) for one in slices]))
     first = None if start is None else load_model(start)
-    images = [one.image for one in slices]
-    unused = sorted(set(names or {}) - set(codes.tolist()))
-    if unused and first is None:
-        listed = ", ".join(f"{code} {(names or {})[code]}" for code in unused)
-        warnings.append(f"class {listed} is named, but labelled in no slice: the model will not know it")
     if first is None:
-        classes, grey = segmentation.make_classes(codes.tolist(), names), segmentation.find_grey_scale(images, window)
+        classes, grey = _choose_classes(slices, names or {}, window, warnings)
     else:
-        unknown = sorted(set(codes.tolist()) - {0, *first.codes.tolist()})
-        if unknown:
-            known = ", ".join(f"{one.code} {one.name}" for one in first.classes)
-            raise InputError(
-                f"labels hold class {unknown[0]}, which the model to start from does not know ({known}): write its "
-                "codes into your labels (0 where you do not know), or train without --start"
-            )
-        classes = first.classes
-        sample = np.concatenate([image.ravel()[:: max(1, image.size // _SAMPLE_VALUES)] for image in images])
-        first.grey.check(sample, "the labelled slices", window)
-        grey = first.grey if window is None else segmentation.find_grey_scale(images, window)
+        classes, grey = _take_classes(slices, names or {}, window, first, settings, warnings)
     torch.set_num_threads(count_threads(threads))
     settings = settings or segmentation.TrainingSettings()
     checkpoint = target.with_name(target.name + ".checkpoint")
@@ -133,6 +119,60 @@ def train_model(
     io.write_model_file(target, model.arrays, described, overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
     return described | {"warnings": warnings}
+
+
+def _choose_classes(
+    slices: Sequence[LabelledSlice], names: Mapping[int, str], window: tuple[float, float] | None, warnings: list[str]
+) -> tuple[tuple[PhaseClass, ...], GreyScale]:
+    """Classes that are labelled, and the grey scale of the slices."""
+    from voltome import segmentation
+
+    codes = _list_codes(slices)
+    unused = sorted(set(names) - set(codes))
+    if unused:
+        listed = ", ".join(f"{code} {names[code]}" for code in unused)
+        warnings.append(f"class {listed} is named, but labelled in no slice: the model will not know it")
+    return segmentation.make_classes(codes, names), segmentation.find_grey_scale([s.image for s in slices], window)
+
+
+def _take_classes(
+    slices: Sequence[LabelledSlice],
+    names: Mapping[int, str],
+    window: tuple[float, float] | None,
+    first: Model,
+    settings: TrainingSettings | None,
+    warnings: list[str],
+) -> tuple[tuple[PhaseClass, ...], GreyScale]:
+    """Classes and grey scale of the model to start from, if the slices fit them."""
+    from voltome import segmentation
+
+    known = ", ".join(f"{one.code} {one.name}" for one in first.classes)
+    unknown = sorted(set(_list_codes(slices)) - {0, *first.codes.tolist()})
+    if unknown:
+        raise InputError(
+            f"labels hold class {unknown[0]}, which the model to start from does not know ({known}): write its codes "
+            "into your labels (0 where you do not know), or train without --start"
+        )
+    planes, images = first.settings.get("planes"), [one.image for one in slices]
+    if planes != len(images[0]):
+        raise InputError(
+            f"the model to start from takes {planes} planes, these slices have {len(images[0])}: cut them from volumes "
+            f"with --planes {planes}, or train without --start"
+        )
+    own = {one.code: one.name for one in first.classes}
+    if any(own.get(code, name) != name for code, name in names.items()):
+        warnings.append(f"names of classes are those of the model to start from ({known})")
+    if settings is not None and settings.base != first.settings["base"]:
+        warnings.append(f"the network is as large as the one to start from: base {first.settings['base']}")
+    sample = np.concatenate([image.ravel()[:: max(1, image.size // _SAMPLE_VALUES)] for image in images])
+    first.grey.check(sample, "the labelled slices", window)
+    grey = first.grey if window is None else segmentation.find_grey_scale(images, window)
+    return first.classes, grey
+
+
+def _list_codes(slices: Sequence[LabelledSlice]) -> list[int]:
+    codes: list[int] = np.unique(np.concatenate([np.unique(one.labels) for one in slices])).tolist()
+    return codes
 
 
 def calibrate_model(

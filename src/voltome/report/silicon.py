@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-NAME, LOW, HIGH = "non_lithiated_silicon", "non_lithiated_silicon_threshold_low", "non_lithiated_silicon_threshold_high"
+NAME, LOW, HIGH = "non_lithiated_silicon", "non_lithiated_silicon_threshold_0.7", "non_lithiated_silicon_threshold_0.3"
 """Measurements: the volume relative to the first scan, and the same by a high and by a low threshold of probability."""
 
 COVERAGE, SDS = "95 % band", 1.96

@@ -59,7 +59,7 @@ def tally_phase(
     )
 
 
-def find_relative_sd(calibration: Mapping[str, Any], name: str) -> float:
+def find_relative_sd(calibration: Mapping[str, Any], name: str, voxel_size_m: float | None = None) -> float:
     """What ln(measured over true volume) of a class differs by from scan to scan.
 
     Parameters
@@ -68,6 +68,8 @@ def find_relative_sd(calibration: Mapping[str, Any], name: str) -> float:
         Of the model.
     name : str
         Of the class.
+    voxel_size_m : float, optional
+        Of the scans: where the model was calibrated at several, the nearest one counts.
 
     Returns
     -------
@@ -75,4 +77,9 @@ def find_relative_sd(calibration: Mapping[str, Any], name: str) -> float:
         Standard deviation between two scans: sqrt(2) times that of one. Where nothing was held out, 0.07.
     """
     found = calibration.get("volume", {}).get(name)
-    return math.sqrt(2) * (float(found["log_ratio_sd"]) if found else _UNKNOWN_SD)
+    if not found:
+        return math.sqrt(2) * _UNKNOWN_SD
+    sizes = found.get("by_voxel_size", [])
+    if sizes and voxel_size_m is not None:
+        found = min(sizes, key=lambda one: abs(math.log(one["voxel_size_m"] / voxel_size_m)))
+    return math.sqrt(2) * float(found["log_ratio_sd"])

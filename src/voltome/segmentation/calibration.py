@@ -145,7 +145,8 @@ def calibrate(
     dict
         `temperature`; `volume`: by class's name what is known of ln(measured / true volume), measured as the sum of
         calibrated probabilities: mean `log_ratio`, its sd `log_ratio_sd` from volume to volume of one group, and the
-        number of `volumes`. A class counts in a volume of which it is a fiftieth. Empty if nothing was held out.
+        number of `volumes`; `by_voxel_size`: the same for each size of voxel, where there are several. A class counts
+        in a volume of which it is a fiftieth. Empty if nothing was held out.
     """
     if not held:
         return {}
@@ -161,12 +162,23 @@ def calibrate(
             sums[place] = sums.get(place, np.zeros(3)) + found
         ratios = {place: math.log(v[0] / v[1]) for place, v in sums.items() if v[1] >= _LEAST_SHARE * v[2]}
         if len(ratios) > 1:
-            said[phase.name] = {
-                "log_ratio": float(np.mean(list(ratios.values()))),
-                "log_ratio_sd": _spread_within(ratios),
-                "volumes": len(ratios),
-            }
+            said[phase.name] = _describe(ratios)
+            sizes = {(one.group, one.volume): one.voxel_size_m for one in slices}
+            known = sorted({size for place in ratios if (size := sizes[place]) is not None})
+            parts = [(size, {p: r for p, r in ratios.items() if sizes[p] == size}) for size in known]
+            if len(parts) > 1:
+                said[phase.name]["by_voxel_size"] = [
+                    {"voxel_size_m": size} | _describe(part) for size, part in parts if len(part) > 1
+                ]
     return {"temperature": temperature, "volume": said}
+
+
+def _describe(ratios: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+    return {
+        "log_ratio": float(np.mean(list(ratios.values()))),
+        "log_ratio_sd": _spread_within(ratios),
+        "volumes": len(ratios),
+    }
 
 
 def _spread_within(ratios: Mapping[tuple[str, str], float]) -> float:

@@ -72,6 +72,7 @@ class GreyScale:
         InputError
             If they have no value, or are elsewhere or spread otherwise; it says which window would fit.
         """
+        check_window(window)
         known = sample[np.isfinite(sample)] if sample.dtype.kind == "f" else sample
         if not known.size:
             raise InputError(f"{name} holds no grey value where it was looked at: check the file")
@@ -96,6 +97,25 @@ class GreyScale:
         )
 
 
+def check_window(window: Sequence[float] | None) -> None:
+    """Refuse a window that has no width, or is no number.
+
+    Parameters
+    ----------
+    window : (low, high) or None
+
+    Raises
+    ------
+    InputError
+        If the ends are not finite, or the same.
+    """
+    if window is not None and not (np.isfinite(window).all() and window[0] != window[1]):
+        raise InputError(
+            f"the window must have two different finite ends (got {window[0]:g} {window[1]:g}): give the greys that "
+            "are to be 0 and 1"
+        )
+
+
 def find_grey_scale(images: Sequence[NDArray[Any]], window: Sequence[float] | None = None) -> GreyScale:
     """The grey scale of training images.
 
@@ -116,6 +136,9 @@ def find_grey_scale(images: Sequence[NDArray[Any]], window: Sequence[float] | No
     """
     values = np.concatenate([np.asarray(image).ravel()[:: max(1, image.size // 200_000)] for image in images])
     values = values.astype(np.float64)
+    check_window(window)
+    if not values.size:
+        raise InputError("training images hold no grey value where it was looked at: check the file")
     if not np.isfinite(values).all():
         raise InputError("training images hold NaN or infinite values: crop them, or fill these voxels, and try again")
     low, high = (float(v) for v in (np.percentile(values, (1.0, 99.0)) if window is None else window))

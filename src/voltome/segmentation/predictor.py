@@ -21,7 +21,7 @@ _BATCH_PIXELS = 2**20
 _PART_VOXELS = 2**23
 _REACH_VOX = 64
 _DEEP = 64
-_MOST_PIXELS = 2048 * 2048
+_MOST_PIXELS = 1280 * 1280  # what the network holds at once goes with it
 _FOREST_PIXELS = 512 * 512  # its tiles are its own; blocks only bound the memory
 
 
@@ -243,7 +243,7 @@ def cut_slabs(shape: Shape3, predictor: Predictor, *, pixels: int = _MOST_PIXELS
     """
     axis = _find_axis(predictor)
     side = int(np.sqrt(min(pixels, _FOREST_PIXELS) if all(predictor.mirrored) else pixels))
-    size = [_DEEP if a == axis else n if n <= side else side // 2 for a, n in enumerate(shape)]
+    size = [_DEEP if a == axis else -(-n // -(-n // side)) for a, n in enumerate(shape)]
     edges = [[slice(low, min(low + s, n)) for low in range(0, n, s)] for n, s in zip(shape, size, strict=True)]
     return [(z, y, x) for z in edges[0] for y in edges[1] for x in edges[2]]
 

@@ -31,6 +31,8 @@ class LabelledSlice:
         That it was cut from; an image by itself is one of its own.
     group : str, optional
         What is held out together: the volume, or all scans of one electrode.
+    voxel_size_m : float, optional
+        What a model may err by depends on it.
     """
 
     name: str
@@ -38,6 +40,7 @@ class LabelledSlice:
     labels: NDArray[np.uint8]
     volume: str
     group: str = ""
+    voxel_size_m: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "group", self.group or self.volume)

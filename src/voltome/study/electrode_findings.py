@@ -137,7 +137,7 @@ def gather_findings(job: Job) -> ElectrodeFindings | None:
         times_s={scan.name: scan.time_s for scan in scans if scan.time_s is not None},
         repeats=list_repeats(job),
         warnings=said["warnings"] + silicon_said.get("warnings", []),
-        remarks=REMARKS,
+        remarks=(*REMARKS, *silicon_said.get("remarks", ())),
         accuracy=[
             {**row, **{k: _number(row[k]) for k in ("true", "recovered", "sd_random", "sd_bias")}} for row in accuracy
         ],

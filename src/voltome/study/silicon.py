@@ -93,7 +93,7 @@ def read_silicon(job: Job) -> tuple[list[Measurement], dict[str, Any]]:
     -------
     measurements : list of Measurement
     findings : dict
-        `warnings`, `region`, `amounts`; empty where there is none.
+        `warnings`, `remarks`, `region`, `amounts`; empty where there is none.
     """
     from voltome import io
     from voltome.study.electrode import read_measurement
@@ -141,6 +141,7 @@ def measure_silicon(job: Job) -> dict[str, Any]:
     }
     out["measurements"] = list(_measure(job, ground, counts, codes, matters))
     warnings += _doubt_models(job, list(matters))
+    out["remarks"] = list(_tell_models(job, codes))
     return out
 
 
@@ -274,7 +275,12 @@ def _read_models(job: Job, scans: Sequence[str]) -> dict[str, dict[str, Any]]:
     for scan in scans:
         said = io.read_json(job.store / "segmentation" / scan / "summary.json")
         code = next(int(row["code"]) for row in said["phases"] if row["name"] == name)
-        out[scan] = {"code": code, "relative_sd": find_relative_sd(said["calibration"], name), "data": said["data"]}
+        out[scan] = {
+            "code": code,
+            "relative_sd": find_relative_sd(said["calibration"], name, job.study.settings.voxel_size_m),
+            "data": said["data"],
+            "scores": said["scores"],
+        }
     return out
 
 
@@ -288,7 +294,7 @@ def _measure(
     """Amount at each scan over that of the first one, with its errors, and for other thresholds."""
     first = next(iter(counts))
     start = counts[first][0]
-    _, expected, loose, strict = range(4)
+    likely, expected, loose, strict = range(4)
     for scan, (here, deeper) in counts.items():
         if scan == first:
             continue
@@ -303,14 +309,36 @@ def _measure(
             Share("motion", slope * ground.face_sd_m / job.study.settings.voxel_size_m * abs(1 - value), "bias"),
         )
         yield Measurement(NAME, scan, float(value), "1", shares=shares)
-        for name, k in (("low", strict), ("high", loose)):
-            yield Measurement(f"{NAME}_threshold_{name}", scan, float(here[k] / start[k]), "1")
+        for threshold, k in (("0.3", loose), ("0.5", likely), ("0.7", strict)):
+            yield Measurement(f"{NAME}_threshold_{threshold}", scan, float(here[k] / start[k]), "1")
+
+
+def _tell_models(job: Job, models: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Which models told the phases, and how good they were on what they had not seen."""
+    settings = job.study.settings.segmentation
+    for model in dict.fromkeys(settings.find_model(scan) for scan in models):
+        scans = [scan for scan in models if settings.find_model(scan) == model]
+        said = models[scans[0]]
+        dice = said["scores"].get("dice", {}).get(settings.silicon)
+        score = "nothing is known of how good it is on slices that it has not seen"
+        if dice is not None:
+            score = f"Dice of silicon {dice:.3f} on {said['scores']['slices']} slices that it had not seen"
+        what = "voltome's own weights, trained on its twin" if model == "twin" else "a model of one's own"
+        yield (
+            f"Phases of {', '.join(scans)} come from {model} ({what}; data {str(said['data'])[:12]}): {score}. "
+            "Volumes of silicon are sums of probabilities; thresholds of 0.3, 0.5 and 0.7 stand beside them."
+        )
 
 
 def _doubt_models(job: Job, scans: Sequence[str]) -> list[str]:
     """Steps in the series at which the model changes."""
     study = job.study.settings.segmentation
     out = []
+    if job.study.settings.truth is None and any(study.find_model(scan) == "twin" for scan in scans):
+        out.append(
+            "Silicon is told by weights that were trained on simulated electrodes: their error on a real one is not "
+            "known. Label some slices, and calibrate or train on them (voltome segment calibrate, train)."
+        )
     for before, now in pairwise(scans):
         if study.find_model(before) != study.find_model(now):
             out.append(
