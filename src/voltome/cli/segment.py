@@ -252,7 +252,8 @@ def phase_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """
     yield f"{' x '.join(map(str, found['shape']))} voxels, by {found['engine']}"
     for row in found["phases"]:
-        share = f"{row['fraction']:8.2%} of the voxels, mean confidence {row['confidence']:.3f}"
+        share = f"{row['fraction']:8.2%} of the voxels"
+        share += f", mean confidence {row['confidence']:.3f}" if row["fraction"] else ""
         yield f"{row['code']:4d} {row['name']:20s} {share}"
     for warning in found["warnings"]:
         yield f"warning: {warning}"

@@ -166,7 +166,14 @@ def _list_files(folder: str | Path) -> dict[str, Path]:
 def _read_labels(path: Path) -> NDArray[np.uint8]:
     from voltome import io
 
-    labels: NDArray[Any] = io.read_image(path)
+    try:
+        labels: NDArray[Any] = io.read_image(path)
+    except InputError as error:
+        if "colours" in str(error):
+            raise InputError(
+                f"labels must be class codes, one number a pixel ({path} holds colours): write 1, 2, ... for the colours"
+            ) from None
+        raise
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
         raise InputError(f"labels must be whole numbers ({path} holds {labels.dtype}): save class codes, not colours")
     if labels.min() < 0 or labels.max() > 255:

@@ -78,8 +78,8 @@ def suggest_patches(
     Returns
     -------
     list of Patch
-        The most uncertain first. Each is two sides or more from all others along z, y or x; fewer than `count` where
-        the volume has no more such places.
+        The most uncertain first. Each is two sides or more from all others along y or x, or half a side along z; fewer
+        than `count` where the volume has no more such places.
 
     Raises
     ------
@@ -103,7 +103,8 @@ def suggest_patches(
     while len(table) and len(found) < count:
         z, y, x, value = table[0]
         found.append(Patch(int(z), int(y), int(x), height, width, float(value)))
-        table = table[np.abs(table[:, :3] - table[0, :3]).max(axis=1) >= 2 * side_vox]
+        away = np.abs(table[:, :3] - table[0, :3]) / (side_vox / 2, 2 * side_vox, 2 * side_vox)
+        table = table[away.max(axis=1) >= 1]
     return found
 
 

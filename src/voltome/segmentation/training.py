@@ -223,18 +223,18 @@ class _Run:
             scores = network(images)
         loss, dice = find_loss(scores.float(), labels)
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimiser.step()
         return torch.stack([loss.detach(), dice]).cpu()
 
-    @torch.inference_mode()
     def predict(self, network: AttentionUNet, number: int) -> HeldOut:
         """What a network says of a slice that it has not seen."""
         image, labels = self.images[number], self.labels[number]
         rows, columns = labels.shape
         step = 2**self.depth
         padded = functional.pad(image[None], (0, -columns % step, 0, -rows % step), "reflect")
-        scores = network(padded.to(self.device, memory_format=torch.channels_last))[0, :, :rows, :columns]
+        with torch.inference_mode():
+            scores = network(padded.to(self.device, memory_format=torch.channels_last))[0, :, :rows, :columns]
         known = labels >= 0
         return HeldOut.sample(number, scores.float().cpu()[:, known].numpy(), labels[known].numpy(), most=_KEPT_PIXELS)
 
