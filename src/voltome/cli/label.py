@@ -230,7 +230,8 @@ def patch_lines(found: Mapping[str, Any]) -> Iterator[str]:
     ------
     str
     """
-    yield f"{len(found["patches"])} patches in {found['planes']} planes, the most uncertain first"
+    count = len(found["patches"])
+    yield f"{count} {'patch' if count == 1 else 'patches'} in {found['planes']} planes, the most uncertain first"
     for one in found["patches"]:
         last = one["y"] + one["height_vox"] - 1, one["x"] + one["width_vox"] - 1
         yield f"z {one['z']}, y {one['y']} to {last[0]}, x {one['x']} to {last[1]}: {one['uncertainty']:.3f}"

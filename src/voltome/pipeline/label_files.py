@@ -171,7 +171,7 @@ def _read_labels(path: Path) -> NDArray[np.uint8]:
     except InputError as error:
         if "colours" in str(error):
             raise InputError(
-                f"labels must be class codes, one number a pixel ({path} holds colours): write 1, 2, ... for the colours"
+                f"labels must be class codes, one number a pixel ({path} holds colours): write 1, 2, ... for them"
             ) from None
         raise
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
