@@ -123,7 +123,7 @@ def test_silicon_that_has_not_reacted_lies_near_the_truth(said):
 
 
 def test_the_region_of_the_silicon_swells_with_the_matter(demo, said):
-    amounts = io.read_json(demo[0] / "results" / "silicon.json")["amounts"]
+    amounts = io.read_json(demo[0] / "results" / "silicon" / "measurements.json")["amounts"]
     grown = amounts["T6"]["voxels"] / amounts["T0"]["voxels"] - 1
     assert grown == pytest.approx(find_rows(said, "volumetric_strain")["T6"]["true"], abs=0.04)
 

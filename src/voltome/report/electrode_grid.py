@@ -40,6 +40,8 @@ class Grid:
         Of a panel; tall ones get narrower.
     left : float
         Room beside the first column.
+    trim : bool
+        End the figure where its panels end.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Grid:
         columns: int,
         tallest: float,
         left: float = 0.12,
+        trim: bool = False,
     ) -> None:
         from matplotlib.figure import Figure
 
@@ -64,7 +67,8 @@ class Grid:
         bands = math.ceil(count / columns)
         band = title + rows_each * (height + gap)
         total = bands * band + below
-        self.figure = Figure(figsize=(panels.PAPER_WIDTH_IN, total))
+        self.wide = left + columns * (width + gap) - gap + right if trim else panels.PAPER_WIDTH_IN
+        self.figure = Figure(figsize=(self.wide, total))
         self.total, self.left, self.columns = total, left, columns
         self.panels: list[list[Axes]] = []
         for i in range(count):
@@ -76,8 +80,7 @@ class Grid:
 
     def place(self, x: float, y: float, width: float, height: float) -> Axes:
         """Axes without ticks, in inches from the lower left corner."""
-        wide = panels.PAPER_WIDTH_IN
-        axes = self.figure.add_axes((x / wide, y / self.total, width / wide, height / self.total))
+        axes = self.figure.add_axes((x / self.wide, y / self.total, width / self.wide, height / self.total))
         axes.set(xticks=[], yticks=[])
         return axes
 

@@ -115,7 +115,7 @@ def _explain_silicon(axes: Axes) -> None:
     ]
     low, high = axes.get_ylim()
     axes.set_ylim(max(low - 0.22 * (high - low), 0.0), high)
-    axes.legend(lines, labels, loc="lower left", ncols=2, handletextpad=0.5, borderaxespad=0.2)
+    axes.legend(lines, labels, loc="lower left", ncols=2, handletextpad=0.5, borderaxespad=0.9)
 
 
 def choose_segmented(findings: ElectrodeFindings) -> list[str]:
@@ -153,7 +153,7 @@ def draw_segmentation(findings: ElectrodeFindings) -> Figure | None:
     with panels.paper_style():
         below = max(0.45, 0.2 + 0.17 * math.ceil(len(findings.phase_names) / 2))
         grid = Grid(3, first.shape[0] / first.shape[1], rows_each=len(shown), columns=3, left=0.3, below=below,
-                    tallest=_PAGE_IN / len(shown))  # fmt: skip
+                    tallest=_PAGE_IN / len(shown), trim=True)  # fmt: skip
         limits = grey_limits([findings.slices[scan] for scan in shown])
         for (grey, phases, sure), scan in zip(zip(*grid.panels, strict=True), shown, strict=True):
             segmented = findings.segmented[scan]
@@ -190,7 +190,7 @@ def _explain_phases(grid: Grid, names: Sequence[str]) -> None:
     from matplotlib.colors import Normalize
     from matplotlib.patches import Patch
 
-    wide, box = panels.PAPER_WIDTH_IN, grid.panels[2][-1].get_position()
+    wide, box = grid.wide, grid.panels[2][-1].get_position()
     foot = box.y0 * grid.total
     bar = grid.place(box.x0 * wide, foot - 0.19, box.width * wide, 0.09)
     panels.draw_bar(bar, Normalize(*CONFIDENCE_LIMITS), CONFIDENCE_COLOURS, extend="min")

@@ -17,6 +17,7 @@ from voltome.grid import Block
 from voltome.measurement import Measurement, Share
 from voltome.study.aligning import plan_alignment, plan_surface, read_alignment
 from voltome.study.composing import plan_cumulative
+from voltome.study.electrode import read_measurement, tabulate
 from voltome.study.electrode_ground import Ground, lay_ground
 from voltome.study.electrode_state import fit_state
 from voltome.study.job import Job
@@ -27,7 +28,7 @@ from voltome.study.study_file import Study
 
 Floats = NDArray[np.float64]
 
-FILE = "silicon.json"
+FILE = "measurements.json"
 NAME = "non_lithiated_silicon"
 
 _TOP = 1.1  # depth of the region's far side: beyond the surface, where there is no silicon
@@ -76,9 +77,12 @@ def make_silicon(job: Job) -> None:
     from voltome import io
 
     found = measure_silicon(job)
-    rows = [asdict(m) for m in found["measurements"]]
-    io.write_json(job.out, io.plain_json(found | {"measurements": rows}), overwrite=True)
-    job.publish(FILE)
+    measurements: Sequence[Measurement] = found.pop("measurements")
+    with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
+        io.write_json(folder / FILE, io.plain_json(found | {"measurements": [asdict(m) for m in measurements]}))
+        if measurements:
+            io.write_table_csv(folder / "measurements.csv", tabulate(measurements))
+    job.publish("silicon")
 
 
 def read_silicon(job: Job) -> tuple[list[Measurement], dict[str, Any]]:
@@ -96,11 +100,10 @@ def read_silicon(job: Job) -> tuple[list[Measurement], dict[str, Any]]:
         `warnings`, `remarks`, `region`, `amounts`; empty where there is none.
     """
     from voltome import io
-    from voltome.study.electrode import read_measurement
 
     if "silicon/all" not in job.result.inputs:
         return [], {}
-    said = io.read_json(job.store / FILE)
+    said = io.read_json(job.store / "silicon" / FILE)
     return [read_measurement(row) for row in said.pop("measurements")], said
 
 

@@ -33,7 +33,7 @@ STEPS = (
     Step("direct", 2, correlating.plan_direct, correlating.make_direct),
     Step("electrode", 1, electrode.plan_electrode, electrode.make_electrode),
     Step("segmentation", 1, segmenting.plan_segmentation, segmenting.make_segmentation),
-    Step("silicon", 2, silicon.plan_silicon, silicon.make_silicon),
+    Step("silicon", 3, silicon.plan_silicon, silicon.make_silicon),
     Step("truth", 2, truth.plan_truth, truth.make_truth),
     Step("accuracy", 2, accuracy.plan_accuracy, accuracy.make_accuracy),
     Step("tables", 2, telling.plan_tables, telling.make_tables),

@@ -277,7 +277,7 @@ def _list_files(job: Job) -> list[tuple[str, str]]:
     ]
     if "silicon/all" in job.result.inputs:
         out.insert(3, ("segmentation/", "phases of each scan and how sure they are, as OME-Zarr"))
-        out.insert(4, ("silicon.json", "the silicon that has not reacted, its region, and other ways to count it"))
+        out.insert(4, ("silicon/", "measurements.csv: the silicon that has not reacted, and other ways to count it"))
     if "accuracy/all" in job.result.inputs:
         out.append(("accuracy.json", "every recovered number beside the true one"))
     return out
