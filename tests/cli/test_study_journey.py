@@ -71,8 +71,8 @@ def test_a_second_run_makes_nothing_and_a_change_what_depends_on_it(experiment, 
     study = folder / "study.yaml"
     study.write_text(study.read_text() + "strain: {measure: small}\n")
     type_command("run", folder, "--out", store)
-    # strain of T1 and T2, their errors; the electrode, its accuracy; tables, figures, movie, report
-    assert capfd.readouterr().out.startswith("results: 10 made")
+    # strain of T1 and T2, their errors; the electrode, its silicon, their accuracy; tables, figures, movie, report
+    assert capfd.readouterr().out.startswith("results: 11 made")
     again, before = read_files(store), read_files(results)
     assert again["increments/T0-T1/field.zarr/zarr.json"] == before["increments/T0-T1/field.zarr/zarr.json"]
     assert again["cumulative/T1/field.zarr/zarr.json"] != before["cumulative/T1/field.zarr/zarr.json"]

@@ -110,7 +110,7 @@ def test_thresholds_have_a_range_under_their_own_name(electrode: ElectrodeFindin
     _, axes = draw(electrode)
     values = {(m.name, m.scan): 100 * m.value for m in electrode.measurements if m.name.startswith(NAME)}
     bars = read_bars(axes, SENSITIVITY)
-    assert bars[6] == pytest.approx((values[LOW, "T6"], values[LOW.replace("low", "high"), "T6"]))
+    assert bars[6] == pytest.approx((values[LOW, "T6"], values[LOW.replace("0.7", "0.3"), "T6"]))
     legend = axes.get_legend()
     assert legend is not None
     assert [text.get_text() for text in legend.get_texts()] == ["measured", "true", SENSITIVITY, COVERAGE]

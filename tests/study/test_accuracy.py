@@ -118,7 +118,7 @@ def test_silicon_that_has_not_reacted_lies_near_the_truth(said):
     rows = find_rows(said, "non_lithiated_silicon")
     assert set(rows) == {"T1", "T6", "T6r"}
     for row in rows.values():
-        assert abs(row["recovered"] - row["true"]) < min(0.05, 3 * quadrature(row)), row
+        assert abs(row["recovered"] - row["true"]) < min(0.06, 2 * quadrature(row)), row
     assert rows["T1"]["true"] > 0.9 > 0.7 > rows["T6"]["true"]
 
 
@@ -129,13 +129,13 @@ def test_the_region_of_the_silicon_swells_with_the_matter(demo, said):
 
 
 def test_phases_and_confidence_of_each_scan_stand_in_the_store(demo):
-    for scan in ("T0", "T6r"):
+    for scan, least in (("T0", 0.8), ("T6r", 0.65)):  # a particle is ten voxels wide, what is left of it five
         place = demo[0] / "results" / "segmentation" / scan
         phases, sure = (io.read_volume(place / name) for name in ("phases.zarr", "confidence.zarr"))
         truth = io.read_volume(demo[0] / "experiment" / "truth" / scan / "phases.zarr")
         assert phases.shape == sure.shape == truth.shape
         both = ((phases == 4) & (truth == 4)).sum()
-        assert 2 * both / ((phases == 4).sum() + (truth == 4).sum()) > 0.8
+        assert 2 * both / ((phases == 4).sum() + (truth == 4).sum()) > least
         assert sure[phases == 4].mean() > 0.7 * 255
 
 

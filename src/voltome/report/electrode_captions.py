@@ -62,7 +62,7 @@ def _caption_silicon(findings: ElectrodeFindings) -> str:
             "all of it; the zone below, which copper blurs, is left out."
         )
     return (
-        f"Volume of non-lithiated silicon over that at {first} (RNL), which is 100 % by definition, below the thickness. "
+        f"Volume of non-lithiated silicon over that at {first} (RNL), there 100 % by definition, below the thickness. "
         "Non-lithiated means x in Li\N{LATIN SUBSCRIPT SMALL LETTER X}Si below about 0.7, the contrast's midpoint, not "
         "crystalline: the volume may rise again on discharge, when delithiated amorphous silicon regains contrast. "
         f"{COVERAGE}: 1.96 standard deviations, every cause of error in them. Thresholds: the same volume by voxels "
