@@ -66,7 +66,7 @@ def test_places_for_the_next_scribbles_are_told(folder, model, tmp_path, capfd):
     said = capfd.readouterr().out.splitlines()
     with open(out, newline="") as file:
         rows = list(csv.DictReader(file))
-    assert said[0] == f"{len(rows)} patches in 16 planes, the most uncertain first"
+    assert said[0] == f"{len(rows)} {'patch' if len(rows) == 1 else 'patches'} in 16 planes, the most uncertain first"
     assert said[1].startswith(f"z {rows[0]['z']}, y {rows[0]['y']} to {int(rows[0]['y']) + 63}, x ")
     assert list(rows[0]) == ["z", "y", "x", "height_vox", "width_vox", "uncertainty"]
 

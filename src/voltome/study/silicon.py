@@ -80,8 +80,7 @@ def make_silicon(job: Job) -> None:
     measurements: Sequence[Measurement] = found.pop("measurements")
     with io.staged_directory(job.out, overwrite=True, replaces=("*",)) as folder:
         io.write_json(folder / FILE, io.plain_json(found | {"measurements": [asdict(m) for m in measurements]}))
-        if measurements:
-            io.write_table_csv(folder / "measurements.csv", tabulate(measurements))
+        io.write_table_csv(folder / "measurements.csv", tabulate(measurements))
     job.publish("silicon")
 
 
