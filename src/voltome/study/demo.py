@@ -79,6 +79,7 @@ def list_errors(store: str | Path) -> list[str]:
                 for label, words, factor, unit in (
                     ("thickness", "thickness", 1e6, "um"),
                     ("volumetric_strain", "volumetric strain", 100.0, "%"),
+                    ("non_lithiated_silicon", "silicon not lithiated", 100.0, "%"),
                 )
                 if (label, name) in found
             ]
