@@ -3,7 +3,7 @@
     python benchmarks/segmentation.py twin|gain|sandstone|rnl|speed ... [--work DIR] [--threads 2]
 
 Each part prints tables in Markdown, which stand in docs/accuracy.md and docs/benchmarks.md. Rendered slices and trained
-models are kept in the work folder and used again. On two cores: twin 40 minutes, gain 15, sandstone 5, rnl 3 a seed.
+models are kept in the work folder and used again: the first run of `twin` takes most of an hour, others are shorter.
 """
 
 from __future__ import annotations

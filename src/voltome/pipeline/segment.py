@@ -192,9 +192,8 @@ def _is_image(name: str | Path, model: Model) -> bool:
 @contextmanager
 def _scratch_folder(place: Path) -> Iterator[Path]:
     """A hidden folder beside an output, while the block runs."""
-    beside = place.absolute().parent
+    beside = next(folder for folder in place.absolute().parents if folder.is_dir())
     try:
-        beside.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=beside)
     except OSError as error:
         raise ResourceError(

@@ -24,11 +24,11 @@ FRAME_PIXEL_MS = 7e-4
 SLICE_VOXEL_MS = 5e-4
 """CPU time of a voxel that is reconstructed and looked at."""
 
-SEGMENTED_VOXEL_MS = 3e-4
+SEGMENTED_VOXEL_MS = 8e-4
 """CPU time of a voxel that is segmented by ONNX Runtime and counted; OpenVINO takes a fourth."""
 
 _STORED_VOXEL_BYTES = 2 * 1.2  # uint16 with its pyramid: noise hardly compresses
-_LABELLED_VOXEL_BYTES = 0.6  # phases and confidence with their pyramids: most is plain
+_LABELLED_VOXEL_BYTES = 1.0  # phases and confidence with their pyramids: most is plain
 _NODE_BYTES = 1500  # of a field on disk, strain and ParaView's file included
 _BASE_BYTES = 300 * 2**20
 _BLOCKS_BYTES = 768 * 2**20  # what the correlation may take for its blocks
