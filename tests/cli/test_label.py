@@ -93,7 +93,7 @@ def test_what_cannot_be_done_is_one_line_and_leaves_nothing(folder, model, tmp_p
         ([*train, scribbles, "--out", str(model)], "already exists"),
         ([*train, scribbles, "--out", out, "--scales", "1,b"], "--scales must be numbers"),
         ([*train, scribbles, "--out", out, "--scales", "4,2"], "scales must be voxels in ascending order"),
-        ([*train, scribbles, "--out", out, "--names", "pore"], "--names must be code=name"),
+        ([*train, scribbles, "--out", out, "--names", "pore"], "--names must name each code once"),
         ([*train, scribbles, "--out", out, "--dimensions", "4"], "--dimensions"),
         (["label", "apply", str(tmp_path / "short.safetensors"), volume, "--out", out], "is not a model, or was cut"),
         (["label", "apply", str(tmp_path / "one.tif"), volume, "--out", out], "is not a model, or was cut short"),

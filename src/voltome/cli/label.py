@@ -10,7 +10,7 @@ import typer
 
 from voltome.cli import options
 from voltome.cli.progress import show_progress
-from voltome.cli.segment import Window, parse_names, phase_lines
+from voltome.cli.segment import phase_lines
 from voltome.cli.summary import print_written
 from voltome.errors import InputError
 
@@ -46,12 +46,9 @@ def train(
     trees: Annotated[
         int | None, typer.Option("--trees", metavar="N", min=1, help="Trees of the forest.", show_default="64")
     ] = None,
-    names: Annotated[
-        str | None,
-        typer.Option("--names", metavar="1=PORE,...", help="Names of the classes by their code.", show_default=False),
-    ] = None,
+    names: options.ClassNames = None,
     seed: Annotated[int, typer.Option("--seed", min=0, help="All that is random follows from it.")] = 0,
-    window: Window = None,
+    window: options.Window = None,
     shape: options.RawShape = None,
     dtype: options.RawDtype = None,
     threads: options.Threads = None,
@@ -62,7 +59,7 @@ def train(
 
     Some hundred voxels of each class are enough, in several places. What is labelled 0 does not count.
     """
-    raw_shape, sigmas, called = options.parse_shape(shape), parse_scales(scales), parse_names(names)
+    raw_shape, sigmas, called = options.parse_shape(shape), parse_scales(scales), options.parse_class_names(names)
     from voltome.pipeline.label import train_label_model
 
     with show_progress(quiet=quiet) as on_progress:
@@ -92,7 +89,7 @@ def apply(
     model: ModelFile,
     volume: Annotated[str, typer.Argument(metavar="VOLUME", help="Volume to label.", show_default=False)],
     out: options.OutVolume,
-    window: Window = None,
+    window: options.Window = None,
     shape: options.RawShape = None,
     dtype: options.RawDtype = None,
     voxel_size_m: options.VoxelSize = None,
@@ -135,7 +132,7 @@ def suggest(
         str | None,
         typer.Option("--scribbles", metavar="LABELS", help="What is labelled already.", show_default=False),
     ] = None,
-    window: Window = None,
+    window: options.Window = None,
     shape: options.RawShape = None,
     dtype: options.RawDtype = None,
     threads: options.Threads = None,

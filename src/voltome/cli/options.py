@@ -48,6 +48,55 @@ def parse_whole_numbers(option: str, text: str | None, *, example: str) -> tuple
         ) from None
 
 
+def parse_codes(option: str, text: str | None, *, example: str) -> dict[int, str]:
+    """What is said of codes of classes, such as `1=matrix,4=silicon`.
+
+    Parameters
+    ----------
+    option : str
+        Name of the option, for the error.
+    text : str or None
+        What the user gave; None where the option was left out.
+    example : str
+        A good value, for the error.
+
+    Returns
+    -------
+    dict of int to str
+
+    Raises
+    ------
+    InputError
+        If a part has no code or nothing behind it, or a code comes twice.
+    """
+    said: dict[int, str] = {}
+    for part in text.split(",") if text is not None else ():
+        code, _, value = (piece.strip() for piece in part.partition("="))
+        if not (code.isdecimal() and value) or int(code) in said:
+            raise InputError(f"{option} must name each code once, as code=value (got {text!r}): give such as {example}")
+        said[int(code)] = value
+    return said
+
+
+def parse_class_names(text: str | None) -> dict[int, str]:
+    """Names of classes from `--names 1=pore,2=silicon`.
+
+    Parameters
+    ----------
+    text : str or None
+
+    Returns
+    -------
+    dict of int to str
+
+    Raises
+    ------
+    InputError
+        If a part is not a code, an equals sign and a name.
+    """
+    return parse_codes("--names", text, example="1=pore,2=silicon")
+
+
 def parse_shape(text: str | None) -> Shape3 | None:
     """Shape of a raw volume from `--shape z,y,x`.
 
@@ -124,6 +173,19 @@ RawShape = Annotated[
 RawDtype = Annotated[
     str | None,
     typer.Option("--dtype", metavar="TYPE", help="Type of a raw volume, such as uint16 or '>f4'.", show_default=False),
+]
+Window = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        "--window",
+        metavar="LOW HIGH",
+        help="Grey values that stand for the model's 0 and 1.",
+        show_default="the model's; in training the 1st and 99th percentile",
+    ),
+]
+ClassNames = Annotated[
+    str | None,
+    typer.Option("--names", metavar="CODE=NAME,...", help="Names of classes by their codes.", show_default=False),
 ]
 MeasureOption = Annotated[Measure, typer.Option("--measure", help="Strain measure.")]
 GradientOption = Annotated[

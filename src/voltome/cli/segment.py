@@ -25,16 +25,6 @@ segment_app = typer.Typer(
     help="Phases of volumes by a network that learns from some labelled slices.", no_args_is_help=True
 )
 
-Window = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        "--window",
-        metavar="LOW HIGH",
-        help="Grey values that stand for the model's 0 and 1.",
-        show_default="the model's; in training the 1st and 99th percentile",
-    ),
-]
-
 Labels = Annotated[
     Path,
     typer.Option(
@@ -54,10 +44,7 @@ def train(
     labels: Labels,
     out: OutModel,
     images: Images = None,
-    names: Annotated[
-        str | None,
-        typer.Option("--names", metavar="1=PORE,...", help="Names of the classes by their code.", show_default=False),
-    ] = None,
+    names: options.ClassNames = None,
     start: Annotated[
         str | None,
         typer.Option("--start", metavar="MODEL", help="Begin from a model; twin: voltome's own.", show_default=False),
@@ -70,7 +57,7 @@ def train(
     ] = 3,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Keep the networks of the folds as well.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="All that is random follows from it.")] = 0,
-    window: Window = None,
+    window: options.Window = None,
     device: Annotated[Literal["cpu", "cuda"], typer.Option("--device", help="Where to train.")] = "cpu",
     resume: Annotated[bool, typer.Option("--resume", help="Go on from MODEL.checkpoint.")] = False,
     threads: options.Threads = None,
@@ -95,7 +82,7 @@ def train(
         made = train_model(
             slices,
             out,
-            names=known | parse_names(names),
+            names=known | options.parse_class_names(names),
             axis=axis,
             settings=TrainingSettings(base=base, epochs=epochs, folds=folds, ensemble=ensemble, seed=seed),
             start=start,
@@ -162,7 +149,7 @@ def apply(
         Engine, typer.Option("--engine", help="auto: OpenVINO where installed, else ONNX Runtime. cuda: a GPU.")
     ] = "auto",
     flips: Annotated[int, typer.Option("--flips", help="Mean over 1, 2, 4 or 8 mirror images and turns.")] = 1,
-    window: Window = None,
+    window: options.Window = None,
     shape: options.RawShape = None,
     dtype: options.RawDtype = None,
     voxel_size_m: options.VoxelSize = None,
@@ -209,35 +196,6 @@ def show(
         typer.echo(line)
 
 
-def parse_names(text: str | None) -> dict[int, str]:
-    """Names of classes from `1=pore,2=quartz`.
-
-    Parameters
-    ----------
-    text : str or None
-
-    Returns
-    -------
-    dict of int to str
-
-    Raises
-    ------
-    InputError
-        If a part is not a code, an equals sign and a name.
-    """
-    names: dict[int, str] = {}
-    for part in (text or "").split(","):
-        code, mark, name = part.partition("=")
-        if text is None or not part.strip():
-            continue
-        if not mark or not code.strip().isdigit() or not name.strip():
-            raise InputError(
-                f"--names must be code=name, separated by commas (got {part!r}): give such as 1=pore,2=silicon"
-            )
-        names[int(code)] = name.strip()
-    return names
-
-
 def phase_lines(found: Mapping[str, Any]) -> Iterator[str]:
     """Put a segmented volume into words.
 
@@ -281,6 +239,8 @@ def model_lines(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"{one['code']:4d} {one['name']:20s}" + ("" if score is None else f" Dice {score:.4f} held out")
     if "dice_mean" in scores:
         yield f"mean Dice {scores['dice_mean']:.4f} on {scores['slices']} slices that were held out by turns"
+    if "start" in scores:
+        yield f"mean Dice {scores['start']['dice_mean']:.4f} of the model that it began from, on the same slices"
     if "out_of_bag" in scores:
         yield "Dice out of bag: " + ", ".join(
             f"{name} {value:.4f}" for name, value in scores["out_of_bag"]["dice"].items() if value is not None

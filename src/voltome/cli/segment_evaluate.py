@@ -27,10 +27,7 @@ def evaluate(
             metavar="TRUTH", help="Labels that are known, of the same shape; 0 is not labelled.", show_default=False
         ),
     ],
-    names: Annotated[
-        str | None,
-        typer.Option("--names", metavar="CODE=NAME,...", help="Such as 1=matrix,4=silicon.", show_default=False),
-    ] = None,
+    names: options.ClassNames = None,
     merge: Annotated[
         str | None,
         typer.Option(
@@ -60,8 +57,8 @@ def evaluate(
     from voltome.pipeline.evaluate import evaluate_labels
 
     raw_shape = options.parse_shape(shape)
-    named = parse_codes("--names", names, example="1=matrix,4=silicon")
-    merged = parse_codes("--map", merge, example="3=2,7=0")
+    named = options.parse_class_names(names)
+    merged = options.parse_codes("--map", merge, example="3=2,7=0")
     try:
         codes = {code: int(other) for code, other in merged.items()}
     except ValueError:
@@ -84,36 +81,6 @@ def evaluate(
         return
     for line in comparison_lines(found):
         typer.echo(line)
-
-
-def parse_codes(option: str, text: str | None, *, example: str) -> dict[int, str]:
-    """What is said of codes of classes, such as `1=matrix,4=silicon`.
-
-    Parameters
-    ----------
-    option : str
-        Name of the option, for the error.
-    text : str or None
-        What the user gave; None where the option was left out.
-    example : str
-        A good value, for the error.
-
-    Returns
-    -------
-    dict of int to str
-
-    Raises
-    ------
-    InputError
-        If a part has no code or nothing behind it, or a code comes twice.
-    """
-    said: dict[int, str] = {}
-    for part in text.split(",") if text is not None else ():
-        code, _, value = (piece.strip() for piece in part.partition("="))
-        if not (code.isdecimal() and value) or int(code) in said:
-            raise InputError(f"{option} must name each code once, as code=value (got {text!r}): give such as {example}")
-        said[int(code)] = value
-    return said
 
 
 def comparison_lines(found: Comparison) -> Iterator[str]:

@@ -118,6 +118,12 @@ def train_model(
     described["made"] |= {"version": __version__}
     io.write_model_file(target, model.arrays, described, overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
+    new, old = model.scores.get("dice_mean"), model.scores.get("start", {}).get("dice_mean")
+    if old is not None and old > new:
+        warnings.append(
+            f"the model to start from is better on these slices (mean Dice {old:.4f}, the new one {new:.4f} held out): "
+            "keep it (voltome segment calibrate), or train longer or on more slices"
+        )
     return described | {"warnings": warnings}
 
 

@@ -120,6 +120,10 @@ def train_network(
             state.arrays |= {k: v for one in held for k, v in one.arrays().items()}
             state.numbers = {"stage": number + 1}
     kept = [members[-1], *(members[:-1] if settings.ensemble else [])]
+    scores = score_held_out(held, classes)
+    if scores and start is not None:  # it saw none of these slices: what was gained by going on from it
+        network = run.make_network().eval()
+        scores["start"] = score_held_out([run.predict(network, one.number) for one in held], classes)
     return Model(
         "network",
         tuple(classes),
@@ -132,7 +136,7 @@ def train_network(
             "data": fingerprint_slices(slices),
             "start": None if start is None else start.made.get("data"),
         },
-        score_held_out(held, classes),
+        scores,
         calibrate(held, classes, slices),
     )
 
@@ -177,16 +181,20 @@ class _Run:
         self.crop_images = [_continue(image, self.side) for image in self.images]
         self.crop_labels = [_continue(labels, self.side) for labels in self.labels]
 
+    def make_network(self) -> Any:
+        """A network to be trained: its weights are random, or those to start from."""
+        network: Any = AttentionUNet(self.planes, self.classes, self.base, self.depth)
+        if self.start is not None:
+            network.load_state_dict(self.start)
+        return network.to(self.device, memory_format=torch.channels_last)
+
     def train(
         self, stage: int, out: Sequence[int], tell: _Teller, state: State, on_state: OnState | None
     ) -> AttentionUNet:
         """A network trained on all slices but those of numbers `out`."""
         settings = self.settings
         torch.manual_seed(settings.seed + 1000 * stage)
-        network: Any = AttentionUNet(self.planes, self.classes, self.base, self.depth)
-        if self.start is not None:
-            network.load_state_dict(self.start)
-        network = network.to(self.device, memory_format=torch.channels_last)
+        network = self.make_network()
         optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
         generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
         crops = Crops(self.crop_images, self.crop_labels, self.side, generator)
