@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +49,8 @@ def test_image_is_segmented_shown_and_judged(folder, tmp_path, capfd) -> None:
     assert main(["segment", "show", model]) == 0
     said = capfd.readouterr().out
     assert "base 4" in said and "held out" in said
+    assert main(["segment", "show", model, "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["settings"]["base"] == 4
     assert main(["segment", "evaluate", str(out), str(folder / "labels" / "s1.tif"), "--json"]) == 0
 
 

@@ -127,6 +127,12 @@ def test_run_that_was_cut_off_is_resumed_to_the_same_model(tmp_path: Path) -> No
     assert cut_off.read_bytes() == whole.read_bytes()
 
 
+def test_a_start_that_is_better_than_what_came_of_it_is_told(model: Path, tmp_path: Path) -> None:
+    spoil = replace(QUICK, epochs=1, folds=2, rate=0.5)
+    made = train_model(cut(), tmp_path / "m.safetensors", settings=spoil, start=model)
+    assert any("the model to start from is better" in warning for warning in made["warnings"])
+
+
 def test_labels_with_a_class_the_start_does_not_know_are_refused(model: Path, tmp_path: Path) -> None:
     slices = cut()
     slices[0].labels[:3] = 9

@@ -71,6 +71,15 @@ def test_loss_of_the_truth_is_nothing() -> None:
 def test_start_begins_from_the_models_weights(trained: Model) -> None:
     still = train(make_slices(), start=trained, settings=replace(QUICK, epochs=1, folds=0, rate=1e-9))
     assert np.allclose(still.arrays["0.head.weight"], trained.arrays["0.head.weight"], atol=1e-6)
+    assert "start" not in still.scores  # nothing was held out to compare on
+
+
+def test_what_the_start_scored_stands_beside_the_new_score(trained: Model) -> None:
+    still = train(make_slices(), start=trained, settings=replace(QUICK, epochs=1, rate=1e-9))
+    spoilt = train(make_slices(), start=trained, settings=replace(QUICK, epochs=1, rate=0.5))
+    assert still.scores["start"] == spoilt.scores["start"]
+    assert still.scores["start"]["slices"] == still.scores["slices"]
+    assert spoilt.scores["dice_mean"] < spoilt.scores["start"]["dice_mean"]
 
 
 def test_start_of_other_classes_or_planes_is_refused(trained: Model) -> None:

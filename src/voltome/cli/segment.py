@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -187,12 +188,18 @@ def show(
     model: Annotated[
         str, typer.Argument(metavar="MODEL", help="Model file; twin: voltome's own weights.", show_default=False)
     ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print all that the model says of itself as JSON.")] = False,
 ) -> None:
     """Tell what a model knows, what it was made from, and how good it was on what it had not seen."""
+    from voltome import io
     from voltome.pipeline.segment import load_model
     from voltome.segmentation.model import describe_model
 
-    for line in model_lines(describe_model(load_model(model))):
+    described = describe_model(load_model(model))
+    if as_json:
+        typer.echo(json.dumps(io.plain_json(described), indent=2, ensure_ascii=False))
+        return
+    for line in model_lines(described):
         typer.echo(line)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_GAIN, _OFFSET, _GAMMA = 0.05, 0.03, 0.1  # of the window: more, and half-reacted silicon cannot be told by its grey
-_NOISE, _BLUR = 0.06, 0.9
+_GAIN, _OFFSET, _GAMMA = 0.015, 0.01, 0.03  # of the window: more, and half-reacted silicon cannot be told by its grey
+_NOISE, _BLUR = 0.03, 0.6
 
 
 @dataclass(frozen=True, eq=False)

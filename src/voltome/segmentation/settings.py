@@ -14,7 +14,7 @@ class TrainingSettings:
     base, depth : int
         Channels at full resolution, and levels below it.
     epochs : int
-        Of 8 batches of 4 crops, 2 million pixels; independent of how many slices there are.
+        Of 32 batches of 4 crops, 2 million pixels; independent of how many slices there are.
     folds : int
         Slices are held out in so many parts, each from a network of its own, trained for half as long; they give
         scores and calibration. 0 or 1: none is held out, neither is known.
@@ -32,8 +32,8 @@ class TrainingSettings:
     epochs: int = 80
     folds: int = 3
     ensemble: bool = False
-    side: int = 256
+    side: int = 128
     rate: float = 3e-3
     seed: int = 0
-    batches: int = 8
+    batches: int = 32
     batch: int = 4
