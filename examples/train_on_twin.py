@@ -1,11 +1,11 @@
 """Train the weights that come with voltome on slices of its digital twin.
 
-    python examples/train_on_twin.py twin.safetensors [--epochs 180] [--threads 2]
+    python examples/train_on_twin.py twin.safetensors [--epochs 300] [--threads 2]
 
-Cross-sections of eight experiments (three sizes of voxel, all steps), and of six more about T3, when many grains that
+Cross-sections of eight experiments (three sizes of voxel, all steps), and of eleven more about T3, when many grains that
 react all through cross the composition at which silicon loses its contrast; scores and calibration come from six
 others. No demo, test or table uses them but where it says so. Rendering takes about an hour of processor time, training
-fifteen minutes. The same seed gives the same weights on the same machine, versions and number of threads.
+twenty minutes. The same seed gives the same weights on the same machine, versions and number of threads.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def tell(epoch: Epoch) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("out")
-    parser.add_argument("--epochs", type=int, default=180)
+    parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     wanted = parser.parse_args()
     known, others = (

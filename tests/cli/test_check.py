@@ -39,6 +39,15 @@ def test_a_sound_study_is_described_and_ready(study, capfd):
     assert not (study.parent / "out").exists()
 
 
+def test_models_are_named_with_how_good_they_are(study, capfd):
+    study.write_text(study.read_text() + "segmentation: {model: twin}\n")
+    assert main(["check", str(study), "--json"]) == 0
+    dice = json.loads(capfd.readouterr().out)["models"]["twin"]
+    assert 0.8 < dice < 1
+    assert main(["check", str(study)]) == 0
+    assert f"phases by twin (Dice of silicon {dice:.3f} where it was judged)" in capfd.readouterr().out
+
+
 def test_the_folder_will_do_and_quiet_says_nothing(study, capfd):
     assert main(["check", str(study.parent), "--quiet"]) == 0
     assert capfd.readouterr() == ("", "")

@@ -78,6 +78,8 @@ def check_lines(facts: Mapping[str, Any]) -> Iterator[str]:
     levels, window = ", ".join(map(str, facts["pyramid"])), facts["half_window_vox"]
     yield f"node spacings {levels}, half window {window}: at most {facts['nodes']} nodes in each field"
     yield f"{facts['pairs']} increments and {facts['direct_pairs']} direct correlations as a check"
+    for model, dice in facts.get("models", {}).items():
+        yield f"phases by {model}" + ("" if dice is None else f" (Dice of silicon {dice:.3f} where it was judged)")
     yield f"disk: about {format_bytes(facts['disk_bytes'])}; memory: about {format_bytes(facts['memory_bytes'])}"
     rate = f"{facts['node_ms']:.2g} ms of CPU a node, which varies with the scans"
     threads = f"{facts['threads']} thread{'s' if facts['threads'] > 1 else ''}"

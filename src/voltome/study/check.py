@@ -99,9 +99,9 @@ def check_study(
     workers = count_threads(threads)
     scans = inspect_scans(study, findings, planned=planned)
     _check_companions(study, findings)
-    _check_models(study, findings)
+    models = _check_models(study, findings)
     facts: dict[str, Any] = {"study": str(study.path), "scans": [scan.name for scan in study.settings.scans]}
-    facts |= {"voxel_size_m": study.settings.voxel_size_m, "polarity": study.settings.polarity, "threads": workers}
+    facts |= {"voxel_size_m": study.settings.voxel_size_m, "polarity": study.settings.polarity, "threads": workers, "models": models}
     if scans:
         first = scans[min(scans)]
         _check_geometry(study.settings, first.shape, findings)
@@ -138,8 +138,8 @@ def _check_companions(study: Study, findings: Findings) -> None:
             findings.warn(("scans", number, "time_s"), rule)
 
 
-def _check_models(study: Study, findings: Findings) -> None:
-    """Models are there, whole, and know silicon; ranges name scans that there are."""
+def _check_models(study: Study, findings: Findings) -> dict[str, float | None]:
+    """Models are there, whole, and know silicon; ranges name scans that there are. Dice of silicon where judged."""
     from voltome.pipeline.segment import SHIPPED, load_model
 
     settings = study.settings.segmentation
@@ -149,11 +149,16 @@ def _check_models(study: Study, findings: Findings) -> None:
         places.setdefault(one.model, ("ranges", number, "model"))
         for name in sorted(set(one.scans) - known):
             findings.refuse(("segmentation", "ranges", number, "scans"), f"must name scans (got {name!r}): correct it")
-    for model, place in places.items():
+    judged: dict[str, float | None] = {}
+    for name, place in places.items():
         try:
-            load_model(model if model == SHIPPED else study.locate(model)).find_class(settings.silicon)
+            model = load_model(name if name == SHIPPED else study.locate(name))
+            model.find_class(settings.silicon)
         except VoltomeError as error:
             findings.refuse(("segmentation", *place), f"cannot be used: {error}")
+            continue
+        judged[name] = model.scores.get("dice", {}).get(settings.silicon)
+    return judged
 
 
 def _check_geometry(settings: StudySettings, shape: Shape3, findings: Findings) -> None:
