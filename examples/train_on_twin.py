@@ -2,8 +2,8 @@
 
     python examples/train_on_twin.py twin.safetensors [--epochs 300] [--threads 2]
 
-Cross-sections of eight experiments (three sizes of voxel, all steps), and of eleven more about T3, when many grains that
-react all through cross the composition at which silicon loses its contrast; scores and calibration come from six
+Cross-sections of eight experiments (three sizes of voxel, all steps), and of eleven more about T3, when many grains
+that react all through cross the composition at which silicon loses its contrast; scores and calibration come from six
 others. No demo, test or table uses them but where it says so. Rendering takes about an hour of processor time, training
 twenty minutes. The same seed gives the same weights on the same machine, versions and number of threads.
 """

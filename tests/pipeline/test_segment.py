@@ -133,6 +133,39 @@ def test_a_start_that_is_better_than_what_came_of_it_is_told(model: Path, tmp_pa
     assert any("the model to start from is better" in warning for warning in made["warnings"])
 
 
+def test_what_cannot_be_written_is_told_before_the_training(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="is a folder"):
+        train_model(cut(), tmp_path / "folder", settings=QUICK, overwrite=True)
+    (tmp_path / "m.safetensors.checkpoint").write_bytes(b"hours of work")
+    with pytest.raises(InputError, match="--resume"):
+        train_model(cut(), tmp_path / "m.safetensors", settings=QUICK)
+    assert (tmp_path / "m.safetensors.checkpoint").read_bytes() == b"hours of work"
+
+
+def test_a_forest_is_no_start(tmp_path: Path) -> None:
+    from voltome.pipeline.label import train_label_model
+
+    grey, truth = draw(1)
+    io.write_volume(tmp_path / "grey.npy", grey)
+    io.write_volume(tmp_path / "labels.npy", truth)
+    forest = tmp_path / "forest.safetensors"
+    train_label_model(tmp_path / "grey.npy", tmp_path / "labels.npy", forest, scales=(1.0,), trees=2)
+    with pytest.raises(InputError, match="is a forest"):
+        train_model(cut(), tmp_path / "m.safetensors", settings=QUICK, start=forest)
+
+
+def test_calibration_in_another_grey_window_moves_the_models(model: Path, tmp_path: Path) -> None:
+    others = [replace(one, image=(one.image / 4).astype(np.uint16), name=f"dim {one.name}") for one in cut()]
+    old = load_model(model).grey
+    with pytest.raises(InputError, match="--window"):
+        calibrate_model(model, others, tmp_path / "dim.safetensors")
+    calibrate_model(model, others, tmp_path / "dim.safetensors", window=(old.low / 4, old.high / 4))
+    new = load_model(tmp_path / "dim.safetensors")
+    assert (new.grey.low, new.grey.high) == (old.low / 4, old.high / 4)
+    assert new.scores["dice_mean"] > 0.9 * load_model(model).scores["dice_mean"]
+
+
 def test_labels_with_a_class_the_start_does_not_know_are_refused(model: Path, tmp_path: Path) -> None:
     slices = cut()
     slices[0].labels[:3] = 9

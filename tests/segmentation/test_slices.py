@@ -55,6 +55,7 @@ def test_folds_of_one_volume_part_its_slices_and_one_slice_gives_none() -> None:
     slices = [LabelledSlice(str(i), IMAGE, LABELS, "v") for i in range(5)]
     assert split_groups(slices, 2) == [[0, 1, 2], [3, 4]]
     assert split_groups(slices[:1], 3) == []
+    assert split_groups(slices, 1) == []  # one fold would leave nothing to learn from
 
 
 def test_fingerprint_follows_every_pixel() -> None:

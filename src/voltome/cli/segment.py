@@ -52,7 +52,7 @@ def train(
     ] = None,
     base: Annotated[int, typer.Option("--base", min=2, max=64, help="Channels at full resolution.")] = 8,
     planes: Annotated[int, typer.Option("--planes", help="Slices in, of volumes: odd.")] = 5,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 80,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 120,
     folds: Annotated[
         int, typer.Option("--folds", min=0, help="Parts held out in turn, for scores and calibration; 0: none.")
     ] = 3,
@@ -108,6 +108,7 @@ def calibrate(
     labels: Labels,
     out: OutModel,
     images: Images = None,
+    window: options.Window = None,
     threads: options.Threads = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
@@ -121,7 +122,9 @@ def calibrate(
 
     slices, _, _ = _read_slices(labels, images, int(load_model(model).settings.get("planes", 1)))
     with show_progress(quiet=quiet) as on_progress:
-        made = calibrate_model(model, slices, out, threads=threads, overwrite=overwrite, on_progress=on_progress)
+        made = calibrate_model(
+            model, slices, out, window=window, threads=threads, overwrite=overwrite, on_progress=on_progress
+        )
     if not quiet:
         for line in model_lines(made):
             typer.echo(line)
@@ -245,7 +248,8 @@ def model_lines(made: Mapping[str, Any]) -> Iterator[str]:
         score = dice.get(one["name"])
         yield f"{one['code']:4d} {one['name']:20s}" + ("" if score is None else f" Dice {score:.4f} held out")
     if "dice_mean" in scores:
-        yield f"mean Dice {scores['dice_mean']:.4f} on {scores['slices']} slices that were held out by turns"
+        how = "of others" if "calibrated_on" in made["made"] else "that were held out by turns"
+        yield f"mean Dice {scores['dice_mean']:.4f} on {scores['slices']} slices {how}"
     if "start" in scores:
         yield f"mean Dice {scores['start']['dice_mean']:.4f} of the model that it began from, on the same slices"
     if "out_of_bag" in scores:
@@ -264,7 +268,7 @@ def _origin_lines(made: Mapping[str, Any]) -> Iterator[str]:
     slices, training = made.get("slices", ()), made.get("training", {})
     if slices:
         more = f" and {len(slices) - 3} more" if len(slices) > 3 else ""
-        yield f"trained on {len(slices)} slices: {', '.join(slices[:3])}{more}"
+        yield f"trained on {len(slices)} slice{'s' if len(slices) > 1 else ''}: {', '.join(slices[:3])}{more}"
     if "calibrated_on" in made:
         yield f"scored and calibrated on {len(made['calibrated_on'])} slices of others"
     if "data" in made:

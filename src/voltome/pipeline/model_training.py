@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,7 +65,7 @@ def train_model(
     resume : bool
         Go on from the checkpoint of a run that was cut off: the same model comes out.
     overwrite : bool
-        Replace an existing model, at the very end.
+        Replace an existing model, at the very end; without `resume` also the checkpoint of a run that was cut off.
     on_epoch : callable, optional
         Called after each epoch.
 
@@ -85,8 +86,10 @@ def train_model(
     from voltome.segmentation.slices import check_slices
 
     target = Path(out)
-    if target.exists() and not overwrite:
-        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    _check_target(target, overwrite)
+    checkpoint = target.with_name(target.name + ".checkpoint")
+    if checkpoint.exists() and not (resume or overwrite):
+        raise InputError(f"{checkpoint} holds a run that was cut off: go on with --resume, or add --overwrite")
     torch = _import_torch()
     from voltome.segmentation.training import train_network
 
@@ -100,7 +103,6 @@ def train_model(
         classes, grey = _take_classes(slices, names or {}, window, first, settings, warnings)
     torch.set_num_threads(count_threads(threads))
     settings = settings or segmentation.TrainingSettings()
-    checkpoint = target.with_name(target.name + ".checkpoint")
     meant = {"settings": asdict(settings), "slices": [one.name for one in slices], "axis": axis, "start": str(start)}
     model = train_network(
         slices,
@@ -121,7 +123,8 @@ def train_model(
     new, old = model.scores.get("dice_mean"), model.scores.get("start", {}).get("dice_mean")
     if old is not None and old > new:
         warnings.append(
-            f"the model to start from is better on these slices (mean Dice {old:.4f}, the new one {new:.4f} held out): "
+            f"the model to start from is better on these slices (mean Dice {old:.4f}, the new one {new:.4f} held out, "
+            "trained for half as long): "
             "keep it (voltome segment calibrate), or train longer or on more slices"
         )
     return described | {"warnings": warnings}
@@ -159,6 +162,8 @@ def _take_classes(
             f"labels hold class {unknown[0]}, which the model to start from does not know ({known}): write its codes "
             "into your labels (0 where you do not know), or train without --start"
         )
+    if first.kind != "network":
+        raise InputError("the model to start from is a forest, not a network: give one that `segment train` wrote")
     planes, images = first.settings.get("planes"), [one.image for one in slices]
     if planes != len(images[0]):
         raise InputError(
@@ -186,6 +191,7 @@ def calibrate_model(
     slices: Sequence[LabelledSlice],
     out: str | Path,
     *,
+    window: tuple[float, float] | None = None,
     engine: str = "auto",
     threads: int | None = None,
     overwrite: bool = False,
@@ -200,6 +206,8 @@ def calibrate_model(
     slices : sequence of LabelledSlice
     out : str or Path
         The same weights with new scores and calibration.
+    window : (low, high), optional
+        Grey values that stand for the model's 0 and 1 from now on; by default those it learned.
     engine : str
     threads : int, optional
     overwrite : bool
@@ -221,11 +229,10 @@ def calibrate_model(
     """
     from voltome import io
     from voltome.dvc.workers import count_threads
-    from voltome.segmentation import describe_model, recalibrate
+    from voltome.segmentation import describe_model, find_grey_scale, recalibrate
     from voltome.segmentation.slices import check_slices
 
-    if Path(out).exists() and not overwrite:
-        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    _check_target(Path(out), overwrite)
     trained = load_model(model)
     if trained.kind != "network":
         raise InputError(f"{model} is a forest: only networks are calibrated")
@@ -233,13 +240,31 @@ def calibrate_model(
     if seen:
         raise InputError(f"{model} was trained on {seen[0]}: calibrate it on slices that it has not seen")
     sample = np.concatenate([one.image.ravel()[:: max(1, one.image.size // _SAMPLE_VALUES)] for one in slices])
-    trained.grey.check(sample, "the labelled slices")
+    trained.grey.check(sample, "the labelled slices", window)
+    if window is not None:
+        trained = replace(trained, grey=find_grey_scale([one.image for one in slices], window))
     count = None if on_progress is None else partial(on_progress, "calibration")
     new = recalibrate(trained, slices, engine=engine, threads=count_threads(threads), on_slice=count)
     described = describe_model(new)
     described["made"] |= {"calibrated_on": [one.name for one in slices]}
     io.write_model_file(out, new.arrays, described, overwrite=overwrite)
     return described | {"warnings": check_slices(slices)}
+
+
+def _check_target(target: Path, overwrite: bool) -> None:
+    """Refuse at once where the model could not be written hours later."""
+    if target.is_dir():
+        raise InputError(f"{target} is a folder, not a file: give a file name")
+    if target.exists() and not overwrite:
+        raise InputError(f"{target} already exists: give another name or add --overwrite")
+    folder = next(one for one in target.absolute().parents if one.exists())
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ResourceError(
+            f"{target} cannot be written ({error.strerror}): choose a folder you may write to"
+        ) from error
 
 
 def _import_torch() -> Any:

@@ -87,7 +87,10 @@ class GreyScale:
         if raw[2] > raw[0]:
             slope = (raw[2] - raw[0]) / span
             fit = raw[0] - self.seen[0] * slope
-            advice = f"give --window {fit:.6g} {fit + slope:.6g}, which matches them, or train on slices of this volume"
+            advice = (
+                f"give --window {fit:.6g} {fit + slope:.6g}, which lays these percentiles over those (for a series "
+                "one window for all scans, from the greys of known phases), or train on slices of this volume"
+            )
         else:
             advice = "it is as good as plain, check the file"
         learned = [self.low + s * (self.high - self.low) for s in self.seen]

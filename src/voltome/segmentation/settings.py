@@ -29,7 +29,7 @@ class TrainingSettings:
 
     base: int = 8
     depth: int = 4
-    epochs: int = 80
+    epochs: int = 120
     folds: int = 3
     ensemble: bool = False
     side: int = 128

@@ -130,8 +130,8 @@ def split_groups(slices: Sequence[LabelledSlice], folds: int) -> list[list[int]]
     Returns
     -------
     list of list of int
-        Numbers of the slices of each fold; fewer folds where there are fewer groups. If all are of one volume, its
-        slices are parted as they follow each other.
+        Numbers of the slices of each fold; fewer folds where there are fewer groups, none if one is asked for. If all
+        are of one volume, its slices are parted as they follow each other.
 
     Examples
     --------
@@ -146,4 +146,6 @@ def split_groups(slices: Sequence[LabelledSlice], folds: int) -> list[list[int]]
         parts = np.array_split(np.arange(len(slices)), number) if number > 1 else []
         return [part.tolist() for part in parts]
     number = min(folds, len(groups))
+    if number < 2:
+        return []
     return [[i for i, one in enumerate(slices) if groups.index(one.group) % number == fold] for fold in range(number)]

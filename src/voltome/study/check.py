@@ -101,7 +101,12 @@ def check_study(
     _check_companions(study, findings)
     models = _check_models(study, findings)
     facts: dict[str, Any] = {"study": str(study.path), "scans": [scan.name for scan in study.settings.scans]}
-    facts |= {"voxel_size_m": study.settings.voxel_size_m, "polarity": study.settings.polarity, "threads": workers, "models": models}
+    facts |= {
+        "voxel_size_m": study.settings.voxel_size_m,
+        "polarity": study.settings.polarity,
+        "threads": workers,
+        "models": models,
+    }
     if scans:
         first = scans[min(scans)]
         _check_geometry(study.settings, first.shape, findings)
