@@ -144,9 +144,9 @@ def calibrate(
     -------
     dict
         `temperature`; `volume`: by class's name what is known of ln(measured / true volume), measured as the sum of
-        calibrated probabilities: mean `log_ratio`, its sd `log_ratio_sd` from volume to volume of one group, and the
-        number of `volumes`; `by_voxel_size`: the same for each size of voxel, where there are several. A class counts
-        in a volume of which it is a fiftieth. Empty if nothing was held out.
+        calibrated probabilities: mean `log_ratio`, its sd `log_ratio_sd` from volume to volume of one group (less what
+        the choice of slices adds to it), and the number of `volumes`; `by_voxel_size`: the same for each size of voxel,
+        where there are several. A class counts in a volume of which it is a fiftieth. Empty if nothing was held out.
     """
     if not held:
         return {}
@@ -155,12 +155,16 @@ def calibrate(
     )
     said: dict[str, Any] = {}
     for i, phase in enumerate(classes):
-        sums: dict[tuple[str, str], Floats] = {}
+        parts_of: dict[tuple[str, str], list[list[float]]] = {}
         for one in held:
             place = slices[one.number].group, slices[one.number].volume
             found = [soften(one.scores, temperature)[i].sum(dtype=np.float64), (one.truth == i).sum(), one.truth.size]
-            sums[place] = sums.get(place, np.zeros(3)) + found
-        ratios = {place: math.log(v[0] / v[1]) for place, v in sums.items() if v[1] >= _LEAST_SHARE * v[2]}
+            parts_of.setdefault(place, []).append(found)
+        ratios = {}
+        for place, found in parts_of.items():
+            measured, true, known = np.array(found, dtype=np.float64).T
+            if true.sum() >= _LEAST_SHARE * known.sum():
+                ratios[place] = _Ratio(math.log(measured.sum() / true.sum()), _find_slice_variance(measured, true))
         if len(ratios) > 1:
             said[phase.name] = _describe(ratios)
             sizes = {(one.group, one.volume): one.voxel_size_m for one in slices}
@@ -173,21 +177,45 @@ def calibrate(
     return {"temperature": temperature, "volume": said}
 
 
-def _describe(ratios: Mapping[tuple[str, str], float]) -> dict[str, Any]:
+@dataclass(frozen=True)
+class _Ratio:
+    """ln(measured / true volume) of a volume, and its variance from slice to slice; NaN of one slice."""
+
+    value: float
+    slice_variance: float
+
+
+def _find_slice_variance(measured: Floats, true: Floats) -> float:
+    """Variance of ln(sum of measured / sum of true) because only these slices of the volume were looked at."""
+    count = len(true)
+    if count < 2:
+        return math.nan
+    ratio = measured.sum() / true.sum()
+    return float(count / (count - 1) * ((measured / ratio - true) ** 2).sum() / true.sum() ** 2)
+
+
+def _describe(ratios: Mapping[tuple[str, str], _Ratio]) -> dict[str, Any]:
     return {
-        "log_ratio": float(np.mean(list(ratios.values()))),
+        "log_ratio": float(np.mean([one.value for one in ratios.values()])),
         "log_ratio_sd": _spread_within(ratios),
         "volumes": len(ratios),
     }
 
 
-def _spread_within(ratios: Mapping[tuple[str, str], float]) -> float:
-    """Standard deviation about the mean of each group; of all where no group has two."""
+def _spread_within(ratios: Mapping[tuple[str, str], _Ratio]) -> float:
+    """Standard deviation about the mean of each group; of all where no group has two.
+
+    What comes from the choice of slices is taken out where volumes have several, as whole volumes do not err by it; at
+    least half of the standard deviation stays.
+    """
     groups: dict[str, list[float]] = {}
-    for (group, _), value in ratios.items():
-        groups.setdefault(group, []).append(value)
+    for (group, _), one in ratios.items():
+        groups.setdefault(group, []).append(one.value)
     parts = [np.array(values) for values in groups.values() if len(values) > 1]
     if not parts:
-        parts = [np.array(list(ratios.values()))]
+        parts = [np.array([one.value for one in ratios.values()])]
     squares = sum(float(((part - part.mean()) ** 2).sum()) for part in parts)
-    return math.sqrt(squares / sum(len(part) - 1 for part in parts))
+    variance = squares / sum(len(part) - 1 for part in parts)
+    known = [one.slice_variance for one in ratios.values() if not math.isnan(one.slice_variance)]
+    share = len(known) / len(ratios)
+    return math.sqrt(max(variance - share * float(np.mean(known)) if known else variance, variance / 4))
