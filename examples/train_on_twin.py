@@ -39,28 +39,27 @@ WINDOW = (16000.0, 42000.0)
 """Grey values that are 0 and 1: silicon lies at 0.23, electrolyte at 0.76, as between percentiles of slices."""
 
 
-def make_twins(seeds: dict[str, tuple[int, ...]]) -> Iterator[tuple[str, ElectrodeTwin]]:
-    """Whole experiments, each with the size that it has."""
+def cut_all(seeds: dict[str, tuple[int, ...]], threads: int) -> Iterator[LabelledSlice]:
+    """Slices of all steps of these experiments."""
     for size, numbers in seeds.items():
         for seed in numbers:
-            yield size, ElectrodeTwin(make_settings(size, seed=seed))
+            yield from cut_slices(size, ElectrodeTwin(make_settings(size, seed=seed)), SLICES[size], threads)
 
 
-def make_midway_twins() -> Iterator[tuple[str, ElectrodeTwin]]:
-    """Experiments about T3 alone."""
-    steps = [StepSettings(name=name, thickness_m=um * 1e-6, soc=soc) for name, um, soc in MIDWAY_STEPS]
+def cut_midway(threads: int) -> Iterator[LabelledSlice]:
+    """Slices of the experiments about T3, one more of each step, none of T0."""
+    steps = tuple(StepSettings(name=name, thickness_m=um * 1e-6, soc=soc) for name, um, soc in MIDWAY_STEPS)
     for size, numbers in MIDWAY.items():
         for seed in numbers:
-            yield size, ElectrodeTwin(make_settings(size, seed=seed).model_copy(update={"steps": tuple(steps)}))
+            twin = ElectrodeTwin(make_settings(size, seed=seed).model_copy(update={"steps": steps}))
+            yield from cut_slices(size, twin, SLICES[size] + 1, threads, first=1)
 
 
-def cut_slices(size: str, twin: ElectrodeTwin, threads: int) -> list[LabelledSlice]:
-    """Slices across y of all steps of an experiment; of one about T3, of those alone."""
+def cut_slices(size: str, twin: ElectrodeTwin, count: int, threads: int, first: int = 0) -> list[LabelledSlice]:
+    """So many slices across y of each step of an experiment from `first` on."""
     steps, seed = twin.settings.steps, twin.settings.seed
     random = np.random.default_rng(seed)
-    midway = len(steps) == len(MIDWAY_STEPS)
-    numbers = [n for n, step in enumerate(steps) if not step.repeat and not (midway and n == 0)]
-    count = SLICES[size] + (1 if midway else 0)
+    numbers = [n for n in range(first, len(steps)) if not steps[n].repeat]
     places = [(number, y) for number in numbers for y in choose_places(twin, number, count, random)]
     with ThreadPoolExecutor(threads) as pool:
         slices = list(pool.map(lambda place: cut_slice(twin, f"{size} {seed}", *place), places))
@@ -101,12 +100,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=300)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     wanted = parser.parse_args()
-    known, others = (
-        [one for size, twin in twins for one in cut_slices(size, twin, wanted.threads)]
-        for twins in ([*make_twins(SEEDS), *make_midway_twins()], make_twins(CALIBRATED_ON))
-    )
     train_model(
-        known,
+        [*cut_all(SEEDS, wanted.threads), *cut_midway(wanted.threads)],
         wanted.out,
         names=NAMES,
         axis="y",
@@ -116,6 +111,7 @@ def main() -> None:
         overwrite=True,
         on_epoch=tell,
     )
+    others = list(cut_all(CALIBRATED_ON, wanted.threads))
     made = calibrate_model(wanted.out, others, wanted.out, threads=wanted.threads, overwrite=True)
     print(made["scores"], made["calibration"])
 
