@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from voltome.errors import InputError, ResourceError
-from voltome.io import staged_directory, staged_file, write_text
+from voltome.io import check_target, staged_directory, staged_file, write_text
 
 
 def names(folder: Path) -> list[str]:
@@ -183,3 +183,15 @@ def test_threads_that_need_the_same_new_folder_share_it(tmp_path):
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(lambda path: write_text(path, path.name), paths))
         assert names(tmp_path / str(turn) / "deep") == [path.name for path in paths]
+
+
+def test_a_target_is_refused_before_the_job(tmp_path: Path) -> None:
+    (tmp_path / "here").write_text("x")
+    for name, words in (("here", "already exists"), ("", "is a folder"), ("here/below", "is a file"), ("here/a/b", "is a file")):
+        with pytest.raises(InputError, match=words):
+            check_target(tmp_path / name)
+    check_target(tmp_path / "here", overwrite=True)
+    check_target(tmp_path / "new" / "folder" / "file")
+    assert [one.name for one in tmp_path.iterdir()] == ["here"]
+    with pytest.raises(ResourceError, match=r"no permission|could not be written|read-only|choose another"):
+        check_target("/proc/voltome/file")

@@ -47,6 +47,8 @@ _HOMES = {
     "read_phi_tsv": "spam_tsv",
     "read_positions_tsv": "spam_tsv",
     "write_phi_tsv": "spam_tsv",
+    "check_target": "staging",
+    "nearest_folder": "staging",
     "staged_directory": "staging",
     "staged_file": "staging",
     "write_strain_tsv": "strain_tsv",
@@ -102,7 +104,7 @@ if TYPE_CHECKING:
         write_series_block,
     )
     from voltome.io.spam_tsv import read_phi_tsv, read_positions_tsv, write_phi_tsv
-    from voltome.io.staging import staged_directory, staged_file
+    from voltome.io.staging import check_target, nearest_folder, staged_directory, staged_file
     from voltome.io.strain_tsv import write_strain_tsv
     from voltome.io.table import read_table_tsv, write_table_tsv
     from voltome.io.text import plain_json, read_json, write_bytes, write_json, write_text
@@ -123,6 +125,7 @@ __all__ = [
     "Volume",
     "WaveField",
     "check_free_space",
+    "check_target",
     "check_volume_name",
     "describe_files",
     "format_bytes",
@@ -132,6 +135,7 @@ __all__ = [
     "holds_radiographs",
     "inspect_scan",
     "lock_holder",
+    "nearest_folder",
     "open_scan",
     "open_scan_files",
     "open_series",

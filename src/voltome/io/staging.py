@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
@@ -114,6 +115,55 @@ def staged_directory(
             except BaseException:
                 shutil.rmtree(part, ignore_errors=True)
                 raise
+
+
+def check_target(path: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse at once a file that could not be written when a long job is done.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file that `staged_file` is going to write.
+    overwrite : bool
+
+    Returns
+    -------
+    None
+        It may be written now.
+
+    Raises
+    ------
+    InputError
+        If `path` exists and `overwrite` is False, is a folder, or lies inside a file.
+    ResourceError
+        If there is no permission, or no disk.
+    """
+    with _translated(Path(path)):
+        path = _behind_links(Path(path))
+        if path.is_dir():
+            raise InputError(f"{path} is a folder, not a file: give a file name")
+        _refuse_existing(path, overwrite)
+        folder = nearest_folder(path)
+        inside = next((above for above in path.absolute().parents if above.parent == folder), None)
+        if inside is not None and os.path.lexists(inside):
+            raise InputError(f"{path} cannot be written because {inside} is a file: give another folder")
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+
+
+def nearest_folder(path: Path) -> Path:
+    """The lowest folder above a path that exists.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    Path
+        Absolute.
+    """
+    return next(folder for folder in path.absolute().parents if folder.is_dir())
 
 
 def _behind_links(path: Path) -> Path:

@@ -215,10 +215,11 @@ def suggest_labels(
 
 
 def _refuse_output(out: str | Path, sources: Sequence[str | Path], overwrite: bool) -> None:
+    from voltome import io
+
     for source in sources:
         refuse_replacing(source, out)
-    if Path(out).exists() and not overwrite:
-        raise InputError(f"{out} already exists: give another name or add --overwrite")
+    io.check_target(out, overwrite=overwrite)
 
 
 def _count_threads(threads: int | None) -> int:

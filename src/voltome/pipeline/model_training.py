@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -86,7 +85,7 @@ def train_model(
     from voltome.segmentation.slices import check_slices
 
     target = Path(out)
-    _check_target(target, overwrite)
+    io.check_target(target, overwrite=overwrite)
     checkpoint = target.with_name(target.name + ".checkpoint")
     if checkpoint.exists() and not (resume or overwrite):
         raise InputError(f"{checkpoint} holds a run that was cut off: go on with --resume, or add --overwrite")
@@ -232,7 +231,7 @@ def calibrate_model(
     from voltome.segmentation import describe_model, find_grey_scale, recalibrate
     from voltome.segmentation.slices import check_slices
 
-    _check_target(Path(out), overwrite)
+    io.check_target(out, overwrite=overwrite)
     trained = load_model(model)
     if trained.kind != "network":
         raise InputError(f"{model} is a forest: only networks are calibrated")
@@ -249,22 +248,6 @@ def calibrate_model(
     described["made"] |= {"calibrated_on": [one.name for one in slices]}
     io.write_model_file(out, new.arrays, described, overwrite=overwrite)
     return described | {"warnings": check_slices(slices)}
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    """Refuse at once where the model could not be written hours later."""
-    if target.is_dir():
-        raise InputError(f"{target} is a folder, not a file: give a file name")
-    if target.exists() and not overwrite:
-        raise InputError(f"{target} already exists: give another name or add --overwrite")
-    folder = next(one for one in target.absolute().parents if one.exists())
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise ResourceError(
-            f"{target} cannot be written ({error.strerror}): choose a folder you may write to"
-        ) from error
 
 
 def _import_torch() -> Any:

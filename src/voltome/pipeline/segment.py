@@ -192,9 +192,10 @@ def _is_image(name: str | Path, model: Model) -> bool:
 @contextmanager
 def _scratch_folder(place: Path) -> Iterator[Path]:
     """A hidden folder beside an output, while the block runs."""
-    beside = next(folder for folder in place.absolute().parents if folder.is_dir())
+    from voltome import io
+
     try:
-        folder = tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=beside)
+        folder = tempfile.TemporaryDirectory(prefix=f".{place.name}.", dir=io.nearest_folder(place))
     except OSError as error:
         raise ResourceError(
             f"{place} could not be written ({error.strerror or error}): choose another folder"

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_GAIN, _OFFSET, _GAMMA = 0.015, 0.01, 0.03  # of the window: more, and half-reacted silicon cannot be told by its grey
-_NOISE, _BLUR = 0.03, 0.6
+_GAIN, _OFFSET, _GAMMA = 0.06, 0.04, 0.12  # of the window
+_NOISE, _BLUR = 0.06, 1.2  # of the window; pixels
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +25,16 @@ class Crops:
     side : int
         Edge of a crop; no slice is smaller.
     generator : torch.Generator
+    grey, noise : float
+        How strong grey is changed, and noise and blur: see `TrainingSettings`.
     """
 
     images: list[Tensor]
     labels: list[Tensor]
     side: int
     generator: torch.Generator
+    grey: float
+    noise: float
 
     def draw(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """One crop of each of these slices.
@@ -72,13 +76,13 @@ class Crops:
 
     def _relight(self, images: Tensor) -> Tensor:
         count = len(images)
-        gamma = torch.exp(self._uniform(count, -_GAMMA, _GAMMA))
-        bent = torch.sign(images) * images.abs().clamp_min(1e-6) ** gamma
-        images = bent * self._uniform(count, 1 - _GAIN, 1 + _GAIN) + self._uniform(count, -_OFFSET, _OFFSET)
-        sigma = self._uniform(count, -_BLUR, _BLUR).clamp_min(0.0)  # half of them stay sharp
+        gain, offset, gamma = (self.grey * self._uniform(count, -most, most) for most in (_GAIN, _OFFSET, _GAMMA))
+        bent = torch.sign(images) * images.abs().clamp_min(1e-6) ** torch.exp(gamma)
+        images = bent * (1 + gain) + offset
+        # Half of them stay sharp, half without more noise.
+        sigma, sd = (self.noise * self._uniform(count, -most, most).clamp_min(0.0) for most in (_BLUR, _NOISE))
         images = _blur(images, sigma)
-        noise = torch.randn(images.shape, generator=self.generator)
-        return images + self._uniform(count, -_NOISE, _NOISE).clamp_min(0.0) * noise
+        return images + sd * torch.randn(images.shape, generator=self.generator)
 
 
 def _blur(images: Tensor, sigma: Tensor) -> Tensor:

@@ -102,7 +102,7 @@ def make_classes(codes: Sequence[int], names: Mapping[int, str] | None = None) -
     Raises
     ------
     InputError
-        If there are fewer than two, or a code is none.
+        If there are fewer than two, a code is none, or two have one name.
     """
     known = sorted({int(code) for code in codes} - {0})
     if len(known) < 2:
@@ -113,6 +113,9 @@ def make_classes(codes: Sequence[int], names: Mapping[int, str] | None = None) -
     if known[0] < 0 or known[-1] > 255:
         raise InputError(f"codes of classes must be 1 to 255 (got {known[0]} to {known[-1]}): write other codes")
     names = names or {}
+    twice = [name for name in names.values() if list(names.values()).count(name) > 1]
+    if twice:
+        raise InputError(f"classes must have names of their own (got {twice[0]} twice): name each otherwise")
     return tuple(PhaseClass(code, names.get(code, f"class {code}")) for code in known)
 
 

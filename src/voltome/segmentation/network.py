@@ -81,3 +81,33 @@ class AttentionUNet(nn.Module):
             x = self.decoder[level](torch.cat([raised, gated], dim=1))
         scores: Tensor = self.head(x)
         return scores
+
+
+def settle_norms(network: AttentionUNet, images: Tensor) -> None:
+    """Mean and variance of all norms become those of these images.
+
+    A norm that is trained on a few crops at a time and predicts with means over many such batches judges slices by
+    other scales than it learned on; where crops differ much (a crop of air, a crop of rock) rare classes are lost.
+
+    Parameters
+    ----------
+    network : AttentionUNet
+    images : (N, planes, h, w) float32
+        As many and as different as predictions will meet.
+    """
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    usual = [norm.momentum for norm in norms]
+    network.train()
+    for norm in norms:
+        norm.momentum = 1.0
+    with torch.no_grad():
+        network(images)
+    for norm, momentum in zip(norms, usual, strict=True):
+        norm.momentum = momentum
+
+
+def fix_norms(network: AttentionUNet) -> None:
+    """Train on with the mean and variance that norms have."""
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()

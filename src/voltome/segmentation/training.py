@@ -18,13 +18,15 @@ from voltome.segmentation.augmentation import Crops
 from voltome.segmentation.calibration import HeldOut, calibrate, score_held_out
 from voltome.segmentation.grey_scale import GreyScale
 from voltome.segmentation.model import Model, PhaseClass
-from voltome.segmentation.network import AttentionUNet
+from voltome.segmentation.network import AttentionUNet, fix_norms, settle_norms
 from voltome.segmentation.settings import TrainingSettings
 from voltome.segmentation.slices import LabelledSlice, check_slices, fingerprint_slices, split_groups
 
 _WARM_UP = 0.05
 _LEAST_RATE = 0.01
 _DECAY = 1e-4
+_SETTLED = 0.5  # of training: from here on norms are what they will be in predictions
+_SETTLING = 64  # crops that they are measured on
 _KEPT_PIXELS = 20_000  # of a held-out slice, for the temperature
 
 
@@ -197,15 +199,21 @@ class _Run:
         network = self.make_network()
         optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
         generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
-        crops = Crops(self.crop_images, self.crop_labels, self.side, generator)
+        crops = Crops(self.crop_images, self.crop_labels, self.side, generator, settings.grey, settings.noise)
         use = [i for i in range(len(self.slices)) if i not in out]
         epochs = max(1, settings.epochs // 2) if out else settings.epochs
         first = 0
         if "epoch" in state.numbers:
             first = int(state.numbers["epoch"])
             _restore(state, network, optimiser, generator)
+        settled = round(_SETTLED * epochs)
         for epoch in range(first, epochs):
             network.train()
+            if epoch == settled:
+                drawn = torch.randint(len(use), (_SETTLING,), generator=generator)
+                settle_norms(network, crops.draw([use[i] for i in drawn])[0].to(self.device))
+            if epoch >= settled:
+                fix_norms(network)
             sums = torch.zeros(2)
             left: list[int] = []  # an epoch begins with all slices, so that a run may go on from any
             for batch in range(settings.batches):

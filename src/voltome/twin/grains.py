@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 _FAMILY = np.array([[0, 1, 1], [0, 1, -1], [1, 0, 1], [1, 0, -1], [1, 1, 0], [1, -1, 0]]) / np.sqrt(2)
 _SPREAD = 0.3  # planes pass this close to the centre, as a share of the half width
 _LEAST_SHARE = 0.05  # of the particle: a plane leaves no grain smaller than this
+_DECIMALS = 6
 _PUSH = 0.45  # of the way from a grain's centroid to where it touches the particle's surface
 
 
@@ -103,7 +104,8 @@ def _outer_centre(leaf: _Leaf) -> Floats:
     if not leaf.inner.any():
         return shape.centroid_um
     depth = shape.offsets_um[leaf.inner] - shape.corners_um @ shape.normals[leaf.inner].T
-    farthest = shape.corners_um[depth.min(axis=1).argmax()]
+    # Rounded: of a grain with all corners on inner faces what another machine adds up otherwise must not choose.
+    farthest = shape.corners_um[depth.min(axis=1).round(_DECIMALS).argmax()]
     return np.asarray(shape.centroid_um + _PUSH * (farthest - shape.centroid_um))
 
 
