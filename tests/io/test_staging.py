@@ -187,7 +187,12 @@ def test_threads_that_need_the_same_new_folder_share_it(tmp_path):
 
 def test_a_target_is_refused_before_the_job(tmp_path: Path) -> None:
     (tmp_path / "here").write_text("x")
-    for name, words in (("here", "already exists"), ("", "is a folder"), ("here/below", "is a file"), ("here/a/b", "is a file")):
+    for name, words in (
+        ("here", "already exists"),
+        ("", "is a folder"),
+        ("here/below", "is a file"),
+        ("here/a/b", "is a file"),
+    ):
         with pytest.raises(InputError, match=words):
             check_target(tmp_path / name)
     check_target(tmp_path / "here", overwrite=True)

@@ -68,7 +68,8 @@ def test_slab_read_ahead_gives_what_blocks_give(trained: Model, monkeypatch: pyt
 
     monkeypatch.setattr(predictor, "_PART_VOXELS", 3 * 70 * 52)
     runner = open_predictor(trained, engine="onnxruntime")
-    phases, confidence = predict_slab(runner, trained, GREY, (slice(2, 11), *WHOLE[1:]))
+    phases, confidence, grey = predict_slab(runner, trained, GREY, (slice(2, 11), *WHOLE[1:]))
+    np.testing.assert_array_equal(grey, GREY[2:11])
     whole = decide(predict_block(runner, trained, GREY, WHOLE), trained.codes)
     assert np.array_equal(phases, whole[0][2:11])
     assert np.abs(confidence.astype(int) - whole[1][2:11]).max() <= 1

@@ -8,6 +8,7 @@ import torch
 
 from voltome.errors import InputError
 from voltome.segmentation import LabelledSlice, Model, find_grey_scale, make_classes
+from voltome.segmentation.network import AttentionUNet, settle_norms
 from voltome.segmentation.training import Epoch, State, find_loss, train_network
 
 from .conftest import QUICK, make_slices
@@ -99,3 +100,28 @@ def test_one_slice_trains_without_scores() -> None:
     model = train(make_slices()[:1], settings=replace(QUICK, epochs=1))
     assert model.scores == {}
     assert model.calibration == {}
+
+
+def test_settled_norms_predict_what_they_were_measured_on() -> None:
+    torch.manual_seed(0)
+    network = AttentionUNet(1, 3, 4, 2)
+    images = 0.3 + torch.rand(24, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    images[12:] *= 5  # half of the crops are another matter
+    settle_norms(network, images)
+    with torch.no_grad():
+        wanted = network.train()(images)
+        settle_norms(network, images)
+        found = network.eval()(images)
+        torch.testing.assert_close(found, wanted, atol=2e-3, rtol=2e-3)
+        batch = network.train()(images[12:16])
+    assert (batch - found[12:16]).abs().max() > 0.1  # four crops alone are judged by another scale
+
+
+def test_norms_stay_in_the_last_quarter_of_training() -> None:
+    kept: list[State] = []
+    train(make_slices(), settings=replace(QUICK, epochs=8, batches=2, folds=0), on_state=kept.append)
+    means = [state.arrays["now.network.encoder.0.norm1.running_mean"] for state in kept]
+    weights = [state.arrays["now.network.encoder.0.norm1.weight"] for state in kept]
+    assert not np.array_equal(means[4], means[5])
+    assert np.array_equal(means[6], means[-1])
+    assert not np.array_equal(weights[6], weights[5])

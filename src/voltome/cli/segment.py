@@ -52,7 +52,7 @@ def train(
     ] = None,
     base: Annotated[int, typer.Option("--base", min=2, max=64, help="Channels at full resolution.")] = 8,
     planes: Annotated[int, typer.Option("--planes", help="Slices in, of volumes: odd.")] = 5,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 120,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 150,
     folds: Annotated[
         int, typer.Option("--folds", min=0, help="Parts held out in turn, for scores and calibration; 0: none.")
     ] = 3,

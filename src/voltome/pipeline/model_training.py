@@ -116,7 +116,7 @@ def train_model(
         on_state=partial(_write_state, checkpoint, meant),
     )
     described = segmentation.describe_model(model)
-    described["made"] |= {"version": __version__}
+    described["made"] |= {"version": __version__, "greys": segmentation.measure_greys(slices, classes, grey)}
     io.write_model_file(target, model.arrays, described, overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
     new, old = model.scores.get("dice_mean"), model.scores.get("start", {}).get("dice_mean")

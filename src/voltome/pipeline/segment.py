@@ -123,8 +123,7 @@ def apply_model(
     Returns
     -------
     dict
-        `shape`, `engine`, `confidence_file`, `phases`: for each class `code`, `name`, `fraction` of the voxels with a
-        value, mean `confidence`; `missing` voxels; `warnings`.
+        `shape`, `engine`, `confidence_file`, and what `describe_tally` says: `phases`, `missing`, `warnings`.
 
     Raises
     ------
@@ -168,17 +167,18 @@ def apply_model(
             stack.enter_context(io.ScratchVolume(folder / f"{name}.raw", source.shape, np.uint8))
             for name in ("phases", "confidence")
         )
-        total = _Counts(trained.codes)
+        total = np.zeros((4, 256))
         for slab in slabs:
             found = segmentation.predict_slab(predictor, trained, source, slab, window=window)
             phases.write(slab, found[0])
             confidence.write(slab, found[1])
-            total.add(*found)
+            total += segmentation.tally_slab(*found)
             count()
         for target, values, labels in ((out, phases, True), (beside, confidence, False)):
             io.write_volume(target, values, voxel_size_m=voxel_m, labels=labels, overwrite=overwrite)
             count()
-    return total.describe(trained) | {"shape": source.shape, "engine": chosen, "confidence_file": str(beside)}
+    told = segmentation.describe_tally(total, trained, window)
+    return told | {"shape": source.shape, "engine": chosen, "confidence_file": str(beside)}
 
 
 def _is_image(name: str | Path, model: Model) -> bool:
@@ -242,35 +242,3 @@ def sample_greys(volume: VolumeSource) -> NDArray[Any]:
     planes = np.unique(np.linspace(0, volume.shape[0] - 1, _SAMPLE_PLANES).round().astype(int))
     step = max(1, volume.shape[1] * volume.shape[2] // _SAMPLE_VALUES)
     return np.concatenate([volume[int(z) : int(z) + 1, :, :].ravel()[::step] for z in planes])
-
-
-class _Counts:
-    """Voxels of each class, and the sum of their confidence."""
-
-    def __init__(self, codes: NDArray[np.uint8]) -> None:
-        self.codes = codes
-        self.voxels, self.sums = np.zeros(256, np.int64), np.zeros(256)
-
-    def add(self, phases: NDArray[np.uint8], confidence: NDArray[np.uint8]) -> None:
-        """Count a block."""
-        flat = phases.ravel()
-        self.voxels += np.bincount(flat, minlength=256)
-        self.sums += np.bincount(flat, weights=confidence.ravel(), minlength=256)
-
-    def describe(self, model: Model) -> dict[str, Any]:
-        """Shares and means."""
-        missing = int(self.voxels[0])
-        known = max(int(self.voxels.sum()) - missing, 1)
-        rows = [
-            {
-                "code": one.code,
-                "name": one.name,
-                "fraction": float(self.voxels[one.code] / known),
-                "confidence": float(self.sums[one.code] / max(self.voxels[one.code], 1) / 255),
-            }
-            for one in model.classes
-        ]
-        warnings = []
-        if missing:
-            warnings.append(f"{missing} voxels have no grey value (NaN): they are labelled 0")
-        return {"phases": rows, "missing": missing, "warnings": warnings}

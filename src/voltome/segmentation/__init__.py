@@ -23,18 +23,21 @@ _HOMES = {
     "cut_slabs": "predictor",
     "decide": "predictor",
     "describe_model": "model",
+    "describe_tally": "tally",
     "find_features": "features",
     "find_grey_scale": "grey_scale",
     "make_classes": "model",
     "compare_predictions": "consistency",
     "judge_switch": "switch",
     "measure_consistency": "consistency",
+    "measure_greys": "tally",
     "open_predictor": "predictor",
     "predict_block": "predictor",
     "predict_slab": "predictor",
     "recalibrate": "recalibration",
     "restore_model": "model",
     "suggest_patches": "suggestion",
+    "tally_slab": "tally",
     "train_forest": "forest",
 }
 
@@ -52,6 +55,7 @@ if TYPE_CHECKING:
     from voltome.segmentation.slices import LabelledSlice
     from voltome.segmentation.suggestion import suggest_patches
     from voltome.segmentation.switch import judge_switch
+    from voltome.segmentation.tally import describe_tally, measure_greys, tally_slab
 
 __all__ = [
     "ForestPredictor",
@@ -68,17 +72,20 @@ __all__ = [
     "cut_slabs",
     "decide",
     "describe_model",
+    "describe_tally",
     "find_features",
     "find_grey_scale",
     "judge_switch",
     "make_classes",
     "measure_consistency",
+    "measure_greys",
     "open_predictor",
     "predict_block",
     "predict_slab",
     "recalibrate",
     "restore_model",
     "suggest_patches",
+    "tally_slab",
     "train_forest",
 ]
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_GAIN, _OFFSET, _GAMMA = 0.06, 0.04, 0.12  # of the window
-_NOISE, _BLUR = 0.06, 1.2  # of the window; pixels
+_GAIN, _OFFSET, _GAMMA = 0.015, 0.01, 0.03  # of the window: more, and half-reacted silicon cannot be told by its grey
+_NOISE, _BLUR = 0.01, 0.2  # of the window, pixels: more, and fine texture cannot be told
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +25,12 @@ class Crops:
     side : int
         Edge of a crop; no slice is smaller.
     generator : torch.Generator
-    grey, noise : float
-        How strong grey is changed, and noise and blur: see `TrainingSettings`.
     """
 
     images: list[Tensor]
     labels: list[Tensor]
     side: int
     generator: torch.Generator
-    grey: float
-    noise: float
 
     def draw(self, numbers: list[int]) -> tuple[Tensor, Tensor]:
         """One crop of each of these slices.
@@ -76,11 +72,11 @@ class Crops:
 
     def _relight(self, images: Tensor) -> Tensor:
         count = len(images)
-        gain, offset, gamma = (self.grey * self._uniform(count, -most, most) for most in (_GAIN, _OFFSET, _GAMMA))
+        gain, offset, gamma = (self._uniform(count, -most, most) for most in (_GAIN, _OFFSET, _GAMMA))
         bent = torch.sign(images) * images.abs().clamp_min(1e-6) ** torch.exp(gamma)
         images = bent * (1 + gain) + offset
         # Half of them stay sharp, half without more noise.
-        sigma, sd = (self.noise * self._uniform(count, -most, most).clamp_min(0.0) for most in (_BLUR, _NOISE))
+        sigma, sd = (self._uniform(count, -most, most).clamp_min(0.0) for most in (_BLUR, _NOISE))
         images = _blur(images, sigma)
         return images + sd * torch.randn(images.shape, generator=self.generator)
 

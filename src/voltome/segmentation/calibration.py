@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
 
 _LEAST_SHARE = 0.02
+_HALF_A_PIXEL = 0.5
 _TEMPERATURES = np.geomspace(0.4, 4.0, 47)
 
 
@@ -164,7 +165,8 @@ def calibrate(
         for place, found in parts_of.items():
             measured, true, known = np.array(found, dtype=np.float64).T
             if true.sum() >= _LEAST_SHARE * known.sum():
-                ratios[place] = _Ratio(math.log(measured.sum() / true.sum()), _find_slice_variance(measured, true))
+                found_sum = max(float(measured.sum()), _HALF_A_PIXEL)  # of a class that it does not know at all
+                ratios[place] = _Ratio(math.log(found_sum / true.sum()), _find_slice_variance(measured, true))
         if len(ratios) > 1:
             said[phase.name] = _describe(ratios)
             sizes = {(one.group, one.volume): one.voxel_size_m for one in slices}
@@ -190,7 +192,7 @@ def _find_slice_variance(measured: Floats, true: Floats) -> float:
     count = len(true)
     if count < 2:
         return math.nan
-    ratio = measured.sum() / true.sum()
+    ratio = max(float(measured.sum()), _HALF_A_PIXEL) / true.sum()
     return float(count / (count - 1) * ((measured / ratio - true) ** 2).sum() / true.sum() ** 2)
 
 

@@ -270,7 +270,7 @@ class _ReadAhead:
 
 def predict_slab(
     predictor: Predictor, model: Model, volume: VolumeSource, slab: Block, *, window: tuple[float, float] | None = None
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[Any]]:
     """Phases and confidence of a slab: read once, predicted some planes at a time.
 
     Parameters
@@ -284,6 +284,8 @@ def predict_slab(
     -------
     phases, confidence : (z, y, x) uint8
         As `decide` gives them.
+    grey : (z, y, x) array
+        What the volume holds there.
     """
     ahead = _ReadAhead(volume, slab, predictor.halo_vox)
     shape = [edge.stop - edge.start for edge in slab]
@@ -297,4 +299,4 @@ def predict_slab(
         place[axis] = here
         likely = predict_block(predictor, model, ahead, (part[0], part[1], part[2]), window=window)
         phases[tuple(place)], confidence[tuple(place)] = decide(likely, model.codes)
-    return phases, confidence
+    return phases, confidence, ahead[slab]

@@ -25,21 +25,15 @@ class TrainingSettings:
     rate : float
         Highest learning rate.
     seed : int
-    grey, noise : float
-        How strong crops are changed: grey by up to 6 % of gain, 4 % of the window of offset and 12 % of gamma times
-        `grey`; up to 6 % of the window of noise and a blur of up to 1.2 pixels times `noise`. Where grey is the same
-        in all volumes and tells how far a phase has reacted, strong changes forbid to use it.
     """
 
     base: int = 8
     depth: int = 4
-    epochs: int = 120
+    epochs: int = 150
     folds: int = 3
     ensemble: bool = False
     side: int = 128
     rate: float = 3e-3
     seed: int = 0
-    grey: float = 1.0
-    noise: float = 0.5
     batches: int = 32
     batch: int = 4

@@ -25,7 +25,7 @@ from voltome.segmentation.slices import LabelledSlice, check_slices, fingerprint
 _WARM_UP = 0.05
 _LEAST_RATE = 0.01
 _DECAY = 1e-4
-_SETTLED = 0.5  # of training: from here on norms are what they will be in predictions
+_SETTLED = 0.75  # of training: from here on norms are what they will be in predictions
 _SETTLING = 64  # crops that they are measured on
 _KEPT_PIXELS = 20_000  # of a held-out slice, for the temperature
 
@@ -199,14 +199,14 @@ class _Run:
         network = self.make_network()
         optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
         generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
-        crops = Crops(self.crop_images, self.crop_labels, self.side, generator, settings.grey, settings.noise)
+        crops = Crops(self.crop_images, self.crop_labels, self.side, generator)
         use = [i for i in range(len(self.slices)) if i not in out]
         epochs = max(1, settings.epochs // 2) if out else settings.epochs
         first = 0
         if "epoch" in state.numbers:
             first = int(state.numbers["epoch"])
             _restore(state, network, optimiser, generator)
-        settled = round(_SETTLED * epochs)
+        settled = int(_SETTLED * epochs)
         for epoch in range(first, epochs):
             network.train()
             if epoch == settled:

@@ -132,26 +132,12 @@ def make_segmentation(job: Job) -> None:
         for path, target, labels in zip(stacks, (PHASES, CONFIDENCE), (True, False), strict=True):
             with io.open_volume(path, shape=shape, dtype="u1") as volume:
                 io.write_volume(folder / target, volume, voxel_size_m=voxel_m, labels=labels)
-        io.write_json(folder / "summary.json", _summarise(model, engine, counted))
+        said = {"kind": model.kind, "engine": engine, "data": model.made.get("data"), "scores": model.scores}
+        said |= {"calibration": dict(model.calibration)}
+        io.write_json(folder / "summary.json", said | segmentation.describe_tally(counted, model, settings.window))
     job.publish(f"segmentation/{job.result.subject}")
     for path in stacks:
         Path(path).unlink(missing_ok=True)
-
-
-def _summarise(model: Model, engine: str, counted: NDArray[np.float64]) -> dict[str, Any]:
-    voxels, sums = counted
-    known = max(float(voxels.sum() - voxels[0]), 1.0)
-    phases = [
-        {
-            "code": one.code,
-            "name": one.name,
-            "fraction": float(voxels[one.code] / known),
-            "confidence": float(sums[one.code] / max(voxels[one.code], 1.0) / 255),
-        }
-        for one in model.classes
-    ]
-    said = {"kind": model.kind, "engine": engine, "data": model.made.get("data"), "scores": model.scores}
-    return said | {"calibration": dict(model.calibration), "phases": phases, "missing": int(voxels[0])}
 
 
 @lru_cache(maxsize=2)
@@ -220,7 +206,7 @@ def segment_slab(
     Returns
     -------
     dict
-        `counts` (2, 256): voxels of each code, and the sum of their confidence.
+        `counts`: as `voltome.segmentation.tally_slab` counts.
     """
     from voltome import io, segmentation
     from voltome.pipeline.segment import locate_model
@@ -231,8 +217,7 @@ def segment_slab(
     with io.open_scan(series, t) as volume:
         shape = volume.shape
         targets = [io.ScratchVolume(path, shape, np.uint8, stays=True) for path in stacks]
-        phases, confidence = segmentation.predict_slab(predictor, model, volume, slab, window=window)
-        for target, values in zip(targets, (phases, confidence), strict=True):
+        found = segmentation.predict_slab(predictor, model, volume, slab, window=window)
+        for target, values in zip(targets, found[:2], strict=True):
             target.write(slab, values)
-    voxels = np.bincount(phases.ravel(), minlength=256)
-    return {"counts": np.stack([voxels, np.bincount(phases.ravel(), weights=confidence.ravel(), minlength=256)])}
+    return {"counts": segmentation.tally_slab(*found)}

@@ -143,6 +143,7 @@ def measure_silicon(job: Job) -> dict[str, Any]:
     }
     out["measurements"] = list(_measure(job, ground, counts, codes, matters))
     warnings += _doubt_models(job, list(matters))
+    warnings += [f"{scan}: {warning}." for scan, said in codes.items() for warning in said["warnings"]]
     out["remarks"] = list(_tell_models(job, codes))
     return out
 
@@ -282,6 +283,7 @@ def _read_models(job: Job, scans: Sequence[str]) -> dict[str, dict[str, Any]]:
             "relative_sd": find_relative_sd(said["calibration"], name, job.study.settings.voxel_size_m),
             "data": said["data"],
             "scores": said["scores"],
+            "warnings": said.get("warnings", []),
         }
     return out
 
