@@ -83,6 +83,14 @@ def test_window_adapts_other_grey_values(model: Path, tmp_path: Path) -> None:
     assert (io.read_volume(tmp_path / "p.npy") == truth).mean() > 0.9
 
 
+def test_phases_brighter_than_learned_are_told(model: Path, tmp_path: Path) -> None:
+    grey = draw(5)[0]
+    io.write_volume(tmp_path / "T3.npy", grey)
+    assert apply_model(model, tmp_path / "T3.npy", tmp_path / "p.npy")["warnings"] == []
+    io.write_volume(tmp_path / "T4.npy", grey + np.uint16(2000))
+    assert "brighter" in apply_model(model, tmp_path / "T4.npy", tmp_path / "q.npy")["warnings"][0]
+
+
 def test_voxels_without_value_are_counted_and_told(model: Path, tmp_path: Path) -> None:
     grey = draw(5)[0].astype(np.float32)
     grey[:, :5] = np.nan
