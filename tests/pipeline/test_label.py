@@ -162,8 +162,8 @@ def test_large_volumes_are_looked_at_in_some_planes(
         (lambda v: np.where(v == 7, 0, v), r"at least two classes, codes 1 to 255, 0 is not labelled \(got \[3\]\)"),
         (np.zeros_like, r"at least two classes.*\(got none\)"),
         (lambda v: v.astype(np.float32) / 2, r"labels must be whole numbers \(.*float32\): save codes"),
-        (lambda v: np.where(v == 7, np.uint16(300), v), r"codes of classes must be 1 to 255 \(got 3 to 300\)"),
-        (lambda v: np.where(v == 7, np.int16(-7), v), r"codes of classes must be 1 to 255 \(got -7 to 3\)"),
+        (lambda v: np.where(v == 7, np.uint16(300), v), r"codes of classes must be 1 to 255.*to 300"),
+        (lambda v: np.where(v == 7, np.int16(-7), v), r"codes of classes must be 1 to 255.*holds -7"),
     ],
 )
 def test_labels_that_cannot_be_are_refused(folder: Path, tmp_path: Path, change, said: str) -> None:

@@ -53,3 +53,9 @@ def test_training_images_need_finite_values_and_contrast() -> None:
         find_grey_scale([np.array([[1.0, np.nan]])])
     with pytest.raises(InputError, match="plain"):
         find_grey_scale([np.full((4, 4), 3.0)])
+
+
+def test_window_beside_the_grey_values_is_refused() -> None:
+    with pytest.raises(InputError, match="lies beside the grey values"):
+        find_grey_scale([np.linspace(0, 1000, 5000)], (2000.0, 3000.0))
+    find_grey_scale([np.linspace(0, 1000, 5000)], (900.0, 100.0))

@@ -38,7 +38,7 @@ def test_slices_without_labels_and_of_other_depth_are_refused() -> None:
 def test_rare_class_and_single_slice_are_warned_of() -> None:
     rare = LABELS.copy()
     rare[:5] = 7
-    slices = [LabelledSlice(str(i), IMAGE, rare if i == 0 else LABELS, "v") for i in range(6)]
+    slices = [LabelledSlice(str(i), IMAGE + i, rare if i == 0 else LABELS, "v") for i in range(6)]
     assert any("class 7 is labelled in 1 of 6" in line for line in check_slices(slices))
     assert any("one slice only" in line for line in check_slices(slices[:1]))
 
@@ -64,3 +64,10 @@ def test_fingerprint_follows_every_pixel() -> None:
     first, second = (fingerprint_slices([LabelledSlice("a", IMAGE, x, "v")]) for x in (LABELS, other))
     assert first != second
     assert first == fingerprint_slices([LabelledSlice("b", IMAGE, LABELS, "w")])
+
+
+def test_slices_that_show_the_same_are_refused() -> None:
+    image = np.random.default_rng(0).normal(size=(1, 40, 40))
+    labels = np.ones((40, 40), np.uint8)
+    with pytest.raises(InputError, match="b shows the same pixels as a"):
+        check_slices([LabelledSlice("a", image, labels, "a"), LabelledSlice("b", image.copy(), labels, "b")])

@@ -92,9 +92,12 @@ def parse_class_names(text: str | None) -> dict[int, str]:
     Raises
     ------
     InputError
-        If a part is not a code, an equals sign and a name.
+        If a part is not a code, an equals sign and a name, or two codes have one name.
     """
-    return parse_codes("--names", text, example="1=pore,2=silicon")
+    names = parse_codes("--names", text, example="1=pore,2=silicon")
+    if len(set(names.values())) < len(names) or any(not 1 <= code <= 255 for code in names):
+        raise InputError(f"--names must give codes 1 to 255 names of their own (got {text!r}): name each otherwise")
+    return names
 
 
 def parse_shape(text: str | None) -> Shape3 | None:

@@ -51,7 +51,9 @@ def train(
         typer.Option("--start", metavar="MODEL", help="Begin from a model; twin: voltome's own.", show_default=False),
     ] = None,
     base: Annotated[int, typer.Option("--base", min=2, max=64, help="Channels at full resolution.")] = 8,
-    planes: Annotated[int, typer.Option("--planes", help="Slices in, of volumes: odd.")] = 5,
+    planes: Annotated[
+        int | None, typer.Option("--planes", help="Slices in, of volumes: odd.", show_default="5; 1 of --images")
+    ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 150,
     folds: Annotated[
         int, typer.Option("--folds", min=0, help="Parts held out in turn, for scores and calibration; 0: none.")
@@ -120,10 +122,18 @@ def calibrate(
     from voltome.pipeline.model_training import calibrate_model
     from voltome.pipeline.segment import load_model
 
-    slices, _, _ = _read_slices(labels, images, int(load_model(model).settings.get("planes", 1)))
+    planes = int(load_model(model).settings.get("planes", 1))
+    slices, _, axis = _read_slices(labels, images, None if images is not None else planes)
     with show_progress(quiet=quiet) as on_progress:
         made = calibrate_model(
-            model, slices, out, window=window, threads=threads, overwrite=overwrite, on_progress=on_progress
+            model,
+            slices,
+            out,
+            axis=axis,
+            window=window,
+            threads=threads,
+            overwrite=overwrite,
+            on_progress=on_progress,
         )
     if not quiet:
         for line in model_lines(made):
@@ -131,15 +141,19 @@ def calibrate(
     print_written(out, quiet=quiet)
 
 
-def _read_slices(labels: Path, images: Path | None, planes: int) -> tuple[list[LabelledSlice], dict[int, str], str]:
+def _read_slices(
+    labels: Path, images: Path | None, planes: int | None
+) -> tuple[list[LabelledSlice], dict[int, str], str]:
     from voltome.pipeline.label_files import read_label_file, read_pairs
 
     if labels.suffix in (".yaml", ".yml"):
         if images is not None:
             raise InputError("--images goes with a folder of labels; LABELS.yaml names its volumes itself")
-        return read_label_file(labels, planes=planes)
+        return read_label_file(labels, planes=5 if planes is None else planes)
     if images is None:
         raise InputError(f"{labels} is not a LABELS.yaml: give the images' folder with --images DIR as well")
+    if planes is not None:
+        raise InputError("--planes goes with LABELS.yaml: isolated images have no neighbours")
     return read_pairs(images, labels), {}, "z"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from voltome.errors import InputError, ResourceError
 from voltome.io.staging import staged_file
 
-_KEY = "voltome"
+_KEY, _SUM = "voltome", "sha256"
 
 
 def write_model_file(
@@ -45,10 +46,9 @@ def write_model_file(
     """
     from safetensors.numpy import save
 
-    content = save(
-        {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())},
-        metadata={_KEY: json.dumps(description, sort_keys=True, allow_nan=False)},
-    )
+    ordered = {name: np.asarray(array, order="C") for name, array in sorted(arrays.items())}
+    said = {**description, _SUM: _add_up(ordered, description)}  # one key: others would come in any order
+    content = save(ordered, metadata={_KEY: json.dumps(said, sort_keys=True, allow_nan=False)})
     with staged_file(path, overwrite=overwrite) as part:
         part.write_bytes(content)
 
@@ -68,7 +68,7 @@ def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
     Raises
     ------
     InputError
-        If the file is missing, cut short, or none of voltome's models.
+        If the file is missing, cut short, damaged, or none of voltome's models.
     ResourceError
         If there is no permission to read it.
     """
@@ -84,6 +84,9 @@ def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
         if said is None:
             raise InputError(f"{path} is a safetensors file, but no model of voltome: train one, or name another file")
         description = json.loads(said)
+        wanted = description.pop(_SUM, None)
+        if wanted not in (None, _add_up(arrays, description)):
+            raise InputError(f"{path} is damaged (its checksum differs): copy it again or train it anew")
     except (SafetensorError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -93,3 +96,12 @@ def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
     except OSError as error:
         raise ResourceError(f"{path} could not be read ({error.strerror or error}): check its permissions") from error
     return arrays, description
+
+
+def _add_up(arrays: Mapping[str, NDArray[Any]], description: Mapping[str, Any]) -> str:
+    """SHA-256 of arrays and description."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True, allow_nan=False).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

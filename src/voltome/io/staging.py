@@ -143,11 +143,7 @@ def check_target(path: str | Path, *, overwrite: bool = False) -> None:
         if path.is_dir():
             raise InputError(f"{path} is a folder, not a file: give a file name")
         _refuse_existing(path, overwrite)
-        folder = nearest_folder(path)
-        inside = next((above for above in path.absolute().parents if above.parent == folder), None)
-        if inside is not None and os.path.lexists(inside):
-            raise InputError(f"{path} cannot be written because {inside} is a file: give another folder")
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=nearest_folder(path)):
             pass
 
 
@@ -162,8 +158,18 @@ def nearest_folder(path: Path) -> Path:
     -------
     Path
         Absolute.
+
+    Raises
+    ------
+    InputError
+        If the path lies inside a file.
     """
-    return next(folder for folder in path.absolute().parents if folder.is_dir())
+    for above in path.absolute().parents:
+        if above.is_dir():
+            break
+        if os.path.lexists(above):
+            raise InputError(f"{path} cannot be written because {above} is a file: give another folder")
+    return above
 
 
 def _behind_links(path: Path) -> Path:

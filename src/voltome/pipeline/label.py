@@ -205,6 +205,9 @@ def suggest_labels(
         labels = None if scribbles is None else _open_labels(stack, scribbles, volume, source, shape)
         trained.grey.check(sample_greys(source), str(volume), window)
         planes = _choose_planes(source)
+        if labels is not None:
+            for plane in planes:
+                _check_codes(labels[plane : plane + 1, :, :], str(scribbles))
         slices = _measure_planes(predictor, trained, source, labels, planes, window, on_progress)
         patches = segmentation.suggest_patches(slices, count=count)
     if suffix == ".json":
@@ -276,13 +279,22 @@ def _count_codes(labels: VolumeSource, scribbles: str | Path, on_progress: OnPro
     """Voxels of each class."""
     counts: dict[int, int] = {}
     for z, slab in _label_slabs(labels):
-        if slab.dtype.kind == "f" and not np.array_equal(slab, np.rint(slab)):
-            raise InputError(f"labels must be whole numbers ({scribbles} holds {slab.dtype}): save codes of classes")
+        _check_codes(slab, scribbles)
         for code, count in zip(*np.unique(slab[slab != 0], return_counts=True), strict=True):
             counts[int(code)] = counts.get(int(code), 0) + int(count)
         if on_progress is not None:
             on_progress("labels", z + len(slab), labels.shape[0])
     return dict(sorted(counts.items()))
+
+
+def _check_codes(labels: NDArray[Any], scribbles: str | Path) -> None:
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.rint(labels)):
+        raise InputError(f"labels must be whole numbers ({scribbles} holds {labels.dtype}): save codes of classes")
+    if labels.size and (labels.min() < 0 or labels.max() > 255):
+        raise InputError(
+            f"codes of classes must be 1 to 255, 0 is not labelled ({scribbles} holds {labels.min():g} to "
+            f"{labels.max():g}): write other codes"
+        )
 
 
 def _name_classes(

@@ -109,6 +109,9 @@ def read_label_file(path: str | Path, *, planes: int = 5) -> tuple[list[Labelled
         lines = read_yaml_lines(path)
         line = next(lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in lines)
         raise InputError(f"{path} line {line}: {text}") from None
+    wrong = sorted(code for code in said.classes if not 1 <= code <= 255)
+    if wrong:
+        raise InputError(f"{path} names class {wrong[0]}: codes of classes are 1 to 255")
     axes = {entry.axis for entry in said.slices}
     if len(axes) > 1:
         raise InputError(
@@ -136,7 +139,10 @@ def _cut_slice(entry: SliceEntry, folder: Path, planes: int) -> LabelledSlice:
         spans = [span or (0, n) for span, n in zip((entry.rows, entry.columns), across, strict=True)]
         for (low, high), n, what in zip(spans, across, ("rows", "columns"), strict=True):
             if not 0 <= low < high <= n:
-                raise InputError(f"{what} of {name} must lie in 0 to {n} (got {low} to {high})")
+                raise InputError(
+                    f"{what} of {name} must be [FIRST, STOP] with 0 <= FIRST < STOP <= {n} (got [{low}, {high}]): give "
+                    "those that the labels cover"
+                )
         first, last = max(entry.index - planes // 2, 0), min(entry.index + planes // 2, volume.shape[axis] - 1)
         low_corner = [spans[0][0], spans[1][0]]
         high_corner = [spans[0][1], spans[1][1]]

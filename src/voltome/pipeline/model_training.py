@@ -190,6 +190,7 @@ def calibrate_model(
     slices: Sequence[LabelledSlice],
     out: str | Path,
     *,
+    axis: str | None = None,
     window: tuple[float, float] | None = None,
     engine: str = "auto",
     threads: int | None = None,
@@ -205,6 +206,8 @@ def calibrate_model(
     slices : sequence of LabelledSlice
     out : str or Path
         The same weights with new scores and calibration.
+    axis : {"z", "y", "x"}, optional
+        Across the slices, if known; the model predicts along its own.
     window : (low, high), optional
         Grey values that stand for the model's 0 and 1 from now on; by default those it learned.
     engine : str
@@ -226,9 +229,8 @@ def calibrate_model(
     ResourceError
         If a file cannot be read or written.
     """
-    from voltome import io
+    from voltome import io, segmentation
     from voltome.dvc.workers import count_threads
-    from voltome.segmentation import describe_model, find_grey_scale, recalibrate
     from voltome.segmentation.slices import check_slices
 
     io.check_target(out, overwrite=overwrite)
@@ -238,16 +240,21 @@ def calibrate_model(
     seen = sorted({one.name for one in slices} & set(trained.made.get("slices", ())))
     if seen:
         raise InputError(f"{model} was trained on {seen[0]}: calibrate it on slices that it has not seen")
+    if axis is not None and trained.settings["planes"] > 1 and axis != trained.settings["axis"]:
+        raise InputError(
+            f"{model} predicts slices across {trained.settings['axis']}, these are across {axis}: cut them so"
+        )
     sample = np.concatenate([one.image.ravel()[:: max(1, one.image.size // _SAMPLE_VALUES)] for one in slices])
     trained.grey.check(sample, "the labelled slices", window)
     if window is not None:
-        trained = replace(trained, grey=find_grey_scale([one.image for one in slices], window))
+        trained = replace(trained, grey=segmentation.find_grey_scale([one.image for one in slices], window))
     count = None if on_progress is None else partial(on_progress, "calibration")
-    new = recalibrate(trained, slices, engine=engine, threads=count_threads(threads), on_slice=count)
-    described = describe_model(new)
+    new = segmentation.recalibrate(trained, slices, engine=engine, threads=count_threads(threads), on_slice=count)
+    described = segmentation.describe_model(new)
     described["made"] |= {"calibrated_on": [one.name for one in slices]}
     io.write_model_file(out, new.arrays, described, overwrite=overwrite)
-    return described | {"warnings": check_slices(slices)}
+    shown = segmentation.measure_greys(slices, new.classes, new.grey)
+    return described | {"warnings": check_slices(slices, learn=False) + segmentation.doubt_greys(shown, new)}
 
 
 def _import_torch() -> Any:

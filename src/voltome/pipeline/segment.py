@@ -137,8 +137,7 @@ def apply_model(
     beside = name_confidence(out)
     for target in (out, beside):
         refuse_replacing(volume, target)
-        if not overwrite and io.split_name(target)[0].exists():
-            raise InputError(f"{target} already exists: give another name or add --overwrite")
+        io.nearest_folder(io.check_volume_name(target, overwrite=overwrite))
     trained = load_model(model)
     if kind is not None and trained.kind != kind:
         other = "label" if trained.kind == "forest" else "segment"

@@ -24,6 +24,7 @@ _HOMES = {
     "decide": "predictor",
     "describe_model": "model",
     "describe_tally": "tally",
+    "doubt_greys": "tally",
     "find_features": "features",
     "find_grey_scale": "grey_scale",
     "make_classes": "model",
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from voltome.segmentation.slices import LabelledSlice
     from voltome.segmentation.suggestion import suggest_patches
     from voltome.segmentation.switch import judge_switch
-    from voltome.segmentation.tally import describe_tally, measure_greys, tally_slab
+    from voltome.segmentation.tally import describe_tally, doubt_greys, measure_greys, tally_slab
 
 __all__ = [
     "ForestPredictor",
@@ -73,6 +74,7 @@ __all__ = [
     "decide",
     "describe_model",
     "describe_tally",
+    "doubt_greys",
     "find_features",
     "find_grey_scale",
     "judge_switch",

@@ -135,7 +135,7 @@ def find_grey_scale(images: Sequence[NDArray[Any]], window: Sequence[float] | No
     Raises
     ------
     InputError
-        If a value is not finite, or the images are plain.
+        If a value is not finite, the images are plain, or the window lies beside their values.
     """
     values = np.concatenate([np.asarray(image).ravel()[:: max(1, image.size // 200_000)] for image in images])
     values = values.astype(np.float64)
@@ -150,4 +150,10 @@ def find_grey_scale(images: Sequence[NDArray[Any]], window: Sequence[float] | No
     seen = np.percentile((values - low) / (high - low), _PERCENTILES)
     if not seen[2] > seen[0]:
         raise InputError("training images are as good as plain: give images with contrast")
+    if seen[2] < 0 or seen[0] > 1:
+        span = np.percentile(values, (_PERCENTILES[0], _PERCENTILES[2]))
+        raise InputError(
+            f"the window {low:g} to {high:g} lies beside the grey values (5 to 95 % {span[0]:.6g} to {span[1]:.6g}): "
+            "give one that holds them, or leave it out"
+        )
     return GreyScale(low, high, (float(seen[0]), float(seen[1]), float(seen[2])))

@@ -58,12 +58,14 @@ class LabelledSlice:
             raise InputError(f"{self.name} holds NaN or infinite grey values: crop it, or fill these pixels")
 
 
-def check_slices(slices: Sequence[LabelledSlice]) -> list[str]:
+def check_slices(slices: Sequence[LabelledSlice], *, learn: bool = True) -> list[str]:
     """Refuse slices that nothing can be learned from.
 
     Parameters
     ----------
     slices : sequence of LabelledSlice
+    learn : bool
+        A network is to learn from them; else they judge one.
 
     Returns
     -------
@@ -73,7 +75,7 @@ def check_slices(slices: Sequence[LabelledSlice]) -> list[str]:
     Raises
     ------
     InputError
-        If there is no slice, one has no labels at all, or they have different numbers of planes.
+        If there is no slice, one has no labels at all, two show the same, or they have different numbers of planes.
     """
     if not slices:
         raise InputError("there is no labelled slice: give images and labels of the same names")
@@ -85,16 +87,22 @@ def check_slices(slices: Sequence[LabelledSlice]) -> list[str]:
         raise InputError(
             f"slices have {min(planes)} and {max(planes)} planes: train on isolated images or on slices of volumes"
         )
+    shown: dict[str, str] = {}
+    for one in slices:
+        pixels = hashlib.sha256(np.ascontiguousarray(one.image).tobytes()).hexdigest()
+        if pixels in shown:
+            raise InputError(f"{one.name} shows the same pixels as {shown[pixels]}: leave one of them out")
+        shown[pixels] = one.name
     codes = np.unique(np.concatenate([np.unique(one.labels) for one in slices]))
     warnings = []
     for code in codes[codes > 0]:
         lacking = [one.name for one in slices if not (one.labels == code).any()]
-        if lacking and len(slices) - len(lacking) <= max(1, len(slices) // 4):
+        if learn and lacking and len(slices) - len(lacking) <= max(1, len(slices) // 4):
             warnings.append(
                 f"class {code} is labelled in {len(slices) - len(lacking)} of {len(slices)} slices only: it will be "
                 "learned badly, and its score may come from one slice"
             )
-    if len(slices) == 1:
+    if learn and len(slices) == 1:
         warnings.append("one slice only: nothing can be held out, so that scores and calibration are not known")
     return warnings
 

@@ -68,7 +68,7 @@ def describe_tally(tally: Floats, model: Model, window: Sequence[float] | None =
     missing = int(voxels[0])
     known = max(float(voxels.sum()) - missing, 1.0)
     low, high = (model.grey.low, model.grey.high) if window is None else window
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "code": one.code,
             "name": one.name,
@@ -78,8 +78,9 @@ def describe_tally(tally: Floats, model: Model, window: Sequence[float] | None =
         }
         for one in model.classes
     ]
-    warnings = [f"{missing} voxels have no grey value (NaN): they are labelled 0"] if missing else []
-    return {"phases": rows, "missing": missing, "warnings": warnings + _doubt_greys(rows, model.made.get("greys", {}))}
+    warnings = [f"voxels without a finite grey value: {missing}; they are labelled 0"] if missing else []
+    shown = {row["name"]: row["grey"] for row in rows if row["grey"] is not None and row["fraction"] >= _LEAST_SHARE}
+    return {"phases": rows, "missing": missing, "warnings": warnings + doubt_greys(shown, model)}
 
 
 def measure_greys(slices: Sequence[LabelledSlice], classes: Sequence[PhaseClass], scale: GreyScale) -> dict[str, float]:
@@ -104,12 +105,22 @@ def measure_greys(slices: Sequence[LabelledSlice], classes: Sequence[PhaseClass]
     return {one.name: float(sums[one.code] / counts[one.code]) for one in classes if counts[one.code]}
 
 
-def _doubt_greys(rows: Sequence[Mapping[str, Any]], learned: Mapping[str, float]) -> list[str]:
-    shifts = [
-        row["grey"] - learned[row["name"]]
-        for row in rows
-        if row["grey"] is not None and row["fraction"] >= _LEAST_SHARE and row["name"] in learned
-    ]
+def doubt_greys(shown: Mapping[str, float], model: Model) -> list[str]:
+    """Warn where phases are not as bright as those that a model learned.
+
+    Parameters
+    ----------
+    shown : mapping of str to float
+        Mean grey of phases by name, on the model's scale.
+    model : Model
+
+    Returns
+    -------
+    list of str
+        One warning, or none; none of a model that does not say how bright its phases were.
+    """
+    learned = model.made.get("greys", {})
+    shifts = [grey - learned[name] for name, grey in shown.items() if name in learned]
     shift = float(np.median(shifts)) if shifts else 0.0
     if abs(shift) <= _TOO_FAR:
         return []
