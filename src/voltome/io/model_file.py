@@ -76,7 +76,7 @@ def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
 
     place = Path(path)
     if not place.is_file():
-        raise InputError(f"{path} is not a file: give a model, such as `voltome segment train --out MODEL` writes")
+        raise InputError(f"{path} is not a file: give a model, such as `voltome segment train` or `voltome label train` write")
     try:
         with safe_open(place, framework="numpy") as opened:
             said = (opened.metadata() or {}).get(_KEY)

@@ -123,7 +123,7 @@ def train_model(
     if old is not None and old > new:
         warnings.append(
             f"the model to start from is better on these slices (mean Dice {old:.4f}, the new one {new:.4f} held out, "
-            "trained for half as long): "
+            "trained for a third as long): "
             "keep it (voltome segment calibrate), or train longer or on more slices"
         )
     return described | {"warnings": warnings}

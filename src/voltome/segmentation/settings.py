@@ -16,7 +16,7 @@ class TrainingSettings:
     epochs : int
         Of 32 batches of 4 crops, 2 million pixels; independent of how many slices there are.
     folds : int
-        Slices are held out in so many parts, each from a network of its own, trained for half as long; they give
+        Slices are held out in so many parts, each from a network of its own, trained for a third as long; they give
         scores and calibration. 0 or 1: none is held out, neither is known.
     ensemble : bool
         Keep the networks of the folds: predictions are the mean of all.
