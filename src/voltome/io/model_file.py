@@ -76,7 +76,7 @@ def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
 
     place = Path(path)
     if not place.is_file():
-        raise InputError(f"{path} is not a file: give a model, such as `voltome segment train` or `voltome label train` write")
+        raise InputError(f"{path} is not a file: give what `voltome segment train` or `voltome label train` wrote")
     try:
         with safe_open(place, framework="numpy") as opened:
             said = (opened.metadata() or {}).get(_KEY)
@@ -84,6 +84,8 @@ def read_model_file(path: str | Path) -> tuple[dict[str, NDArray[Any]], dict[str
         if said is None:
             raise InputError(f"{path} is a safetensors file, but no model of voltome: train one, or name another file")
         description = json.loads(said)
+        if not isinstance(description, dict):
+            raise ValueError("its description is none")
         wanted = description.pop(_SUM, None)
         if wanted not in (None, _add_up(arrays, description)):
             raise InputError(f"{path} is damaged (its checksum differs): copy it again or train it anew")
