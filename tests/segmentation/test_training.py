@@ -37,7 +37,7 @@ def test_same_seed_gives_the_same_weights_and_another_does_not() -> None:
 @pytest.mark.parametrize("cut", [0, 1, 4])
 def test_run_that_was_cut_off_goes_on_to_the_same_weights(cut: int) -> None:
     kept: list[State] = []
-    short = replace(QUICK, epochs=4, batches=2)
+    short = replace(QUICK, epochs=6, batches=2)
     whole = train(make_slices(), settings=short, on_state=kept.append)
     again = train(make_slices(), settings=short, state=kept[cut])
     assert all(np.array_equal(again.arrays[name], array) for name, array in whole.arrays.items())
