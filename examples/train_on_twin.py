@@ -68,13 +68,16 @@ def cut_slices(size: str, twin: ElectrodeTwin, count: int, threads: int, first: 
 
 
 def choose_places(twin: ElectrodeTwin, number: int, count: int, random: np.random.Generator) -> Iterator[int]:
-    """Slices at random; one of them through the bubble, where there is one."""
+    """Slices at random, none twice; one of them through the bubble, where there is one."""
     _, depth, _ = twin.settings.shape
+    chosen: set[int] = set()
     for k in range(count):
         y = int(random.integers(PLANES, depth - PLANES))
         if k == 0 and twin.settings.steps[number].bubble_radius_m > 0:
             y = int(np.clip(round(find_bubble(twin)[1] / twin.voxel_um), PLANES, depth - PLANES - 1))
-        yield y
+        if y not in chosen:
+            yield y
+        chosen.add(y)
 
 
 def cut_slice(twin: ElectrodeTwin, group: str, number: int, y: int) -> LabelledSlice:
