@@ -94,6 +94,11 @@ def settle_norms(network: AttentionUNet, images: Tensor) -> None:
     network : AttentionUNet
     images : (N, planes, h, w) float32
         As many and as different as predictions will meet.
+
+    Returns
+    -------
+    None
+        The network is changed in place.
     """
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     usual = [norm.momentum for norm in norms]
@@ -107,7 +112,17 @@ def settle_norms(network: AttentionUNet, images: Tensor) -> None:
 
 
 def fix_norms(network: AttentionUNet) -> None:
-    """Train on with the mean and variance that norms have."""
+    """Train on with the mean and variance that norms have.
+
+    Parameters
+    ----------
+    network : AttentionUNet
+
+    Returns
+    -------
+    None
+        Until its `train` is called again.
+    """
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.eval()
