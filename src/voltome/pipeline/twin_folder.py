@@ -182,7 +182,7 @@ def open_twin(folder: str | Path, steps: Sequence[str | None] = ()) -> tuple[Ele
     for name, value in found.items():
         if wanted.get(name) != value:
             before = wanted.get("voltome")
-            fault, cure = "its settings were changed", "undo that, or simulate again"
+            fault, cure = "its settings, or voltome, were changed", "undo that, or simulate again"
             if before != __version__:
                 fault = f"voltome {before or 'of an unknown version'} wrote it, this is {__version__}"
                 cure = "use that version, or simulate again"
