@@ -19,7 +19,7 @@ import numpy as np
 
 from voltome.pipeline.model_training import calibrate_model, train_model
 from voltome.segmentation import LabelledSlice, TrainingSettings
-from voltome.segmentation.training import Epoch
+from voltome.segmentation.stages import Epoch
 from voltome.twin import ElectrodeTwin, make_settings, render_block
 from voltome.twin.configuration import StepSettings
 from voltome.twin.render import find_bubble

@@ -9,7 +9,8 @@ import torch
 from voltome.errors import InputError
 from voltome.segmentation import LabelledSlice, Model, find_grey_scale, make_classes
 from voltome.segmentation.network import AttentionUNet, settle_norms
-from voltome.segmentation.training import Epoch, State, find_loss, train_network
+from voltome.segmentation.stages import Epoch, State
+from voltome.segmentation.training import find_loss, train_network
 
 from .conftest import QUICK, make_slices
 
@@ -34,7 +35,7 @@ def test_same_seed_gives_the_same_weights_and_another_does_not() -> None:
     assert not np.array_equal(other.arrays["0.head.weight"], first.arrays["0.head.weight"])
 
 
-@pytest.mark.parametrize("cut", [0, 1, 4])
+@pytest.mark.parametrize("cut", [0, 4, 5, 6, 9])
 def test_run_that_was_cut_off_goes_on_to_the_same_weights(cut: int) -> None:
     kept: list[State] = []
     short = replace(QUICK, epochs=6, batches=2)
@@ -47,10 +48,7 @@ def test_run_that_was_cut_off_goes_on_to_the_same_weights(cut: int) -> None:
 def test_epochs_are_told_stage_by_stage() -> None:
     told: list[Epoch] = []
     train(make_slices(), settings=replace(QUICK, epochs=6, batches=1), on_epoch=told.append)
-    assert [(e.stage, e.number) for e in told] == [
-        *((fold, number) for fold in (0, 1) for number in (1, 2)),
-        *((2, number) for number in range(1, 7)),
-    ]
+    assert [[e.number for e in told if e.stage == stage] for stage in range(3)] == [[1, 2], [1, 2], [1, 2, 3, 4, 5, 6]]
     assert all(np.isfinite(e.loss) and 0 <= e.dice <= 1 for e in told)
 
 
@@ -123,8 +121,38 @@ def test_settled_norms_predict_what_they_were_measured_on() -> None:
 def test_norms_stay_in_the_last_quarter_of_training() -> None:
     kept: list[State] = []
     train(make_slices(), settings=replace(QUICK, epochs=8, batches=2, folds=0), on_state=kept.append)
-    means = [state.arrays["now.network.encoder.0.norm1.running_mean"] for state in kept]
-    weights = [state.arrays["now.network.encoder.0.norm1.weight"] for state in kept]
+    means = [state.arrays["0.network.encoder.0.norm1.running_mean"] for state in kept[:-1]]
+    weights = [state.arrays["0.network.encoder.0.norm1.weight"] for state in kept[:-1]]
     assert not np.array_equal(means[4], means[5])
     assert np.array_equal(means[6], means[-1])
     assert not np.array_equal(weights[6], weights[5])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_stages_worked_side_by_side_give_the_same_weights(trained: Model, threads: int) -> None:
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        again = train(make_slices(), settings=QUICK)
+        assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(usual)
+    assert all(np.array_equal(again.arrays[name], array) for name, array in trained.arrays.items())
+    assert again.scores == trained.scores
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_what_fails_in_one_stage_ends_them_all(threads: int) -> None:
+    usual, told = torch.get_num_threads(), []
+
+    def fail(epoch: Epoch) -> None:
+        told.append(epoch)
+        raise OSError("the disk is full")
+
+    torch.set_num_threads(threads)
+    try:
+        with pytest.raises(OSError, match="the disk is full"):
+            train(make_slices(), settings=replace(QUICK, epochs=3000), on_epoch=fail)
+    finally:
+        torch.set_num_threads(usual)
+    assert len(told) <= threads

@@ -18,7 +18,7 @@ from voltome.errors import InputError
 
 if TYPE_CHECKING:
     from voltome.segmentation.slices import LabelledSlice
-    from voltome.segmentation.training import Epoch
+    from voltome.segmentation.stages import Epoch
 
 Engine = Literal["auto", "openvino", "onnxruntime", "torch", "cuda"]
 

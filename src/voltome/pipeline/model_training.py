@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from voltome.segmentation.model import Model, PhaseClass
     from voltome.segmentation.settings import TrainingSettings
     from voltome.segmentation.slices import LabelledSlice
-    from voltome.segmentation.training import Epoch, State
+    from voltome.segmentation.stages import Epoch, State
 
 _SAMPLE_VALUES = 40_000
 
@@ -273,7 +273,7 @@ def _write_state(checkpoint: Path, meant: Mapping[str, Any], state: State) -> No
 
 def _read_state(checkpoint: Path, meant: Mapping[str, Any]) -> State:
     from voltome import io
-    from voltome.segmentation.training import State
+    from voltome.segmentation.stages import State
 
     if not checkpoint.exists():
         raise InputError(f"there is no {checkpoint} to go on from: leave out --resume")

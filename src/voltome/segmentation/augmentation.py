@@ -77,7 +77,8 @@ class Crops:
         images = bent * (1 + gain) + offset
         # Half of them stay sharp, half without more noise.
         sigma, sd = (self._uniform(count, -most, most).clamp_min(0.0) for most in (_BLUR, _NOISE))
-        images = _blur(images, sigma)
+        if sigma.any():
+            images = _blur(images, sigma)
         return images + sd * torch.randn(images.shape, generator=self.generator)
 
 

@@ -14,7 +14,7 @@ class TrainingSettings:
     base, depth : int
         Channels at full resolution, and levels below it.
     epochs : int
-        Of 32 batches of 4 crops, 2 million pixels; independent of how many slices there are.
+        Of 128 crops, 2 million pixels; independent of how many slices there are.
     folds : int
         Slices are held out in so many parts, each from a network of its own, trained for a third as long; they give
         scores and calibration. 0 or 1: none is held out, neither is known.
@@ -25,6 +25,8 @@ class TrainingSettings:
     rate : float
         Highest learning rate.
     seed : int
+    batches, batch : int
+        Steps of an epoch, and crops of a step: many small steps learn more than few large ones.
     """
 
     base: int = 8
@@ -35,5 +37,5 @@ class TrainingSettings:
     side: int = 128
     rate: float = 3e-3
     seed: int = 0
-    batches: int = 32
-    batch: int = 4
+    batches: int = 128
+    batch: int = 1

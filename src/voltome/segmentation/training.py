@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from voltome.segmentation.model import Model, PhaseClass
 from voltome.segmentation.network import AttentionUNet, fix_norms, settle_norms
 from voltome.segmentation.settings import TrainingSettings
 from voltome.segmentation.slices import LabelledSlice, check_slices, fingerprint_slices, split_groups
+from voltome.segmentation.stages import Epoch, OnEpoch, OnState, Progress, State
 
 _WARM_UP = 0.05
 _LEAST_RATE = 0.01
@@ -29,30 +32,6 @@ _SETTLED = 0.75  # of training: from here on norms are what they will be in pred
 _SETTLING = 64  # crops that they are measured on
 _SHORTER = 3  # times fewer epochs for the network of a fold
 _KEPT_PIXELS = 20_000  # of a held-out slice, for the temperature
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What training tells after an epoch: `stage` counts folds, then the whole; loss, Dice of the crops."""
-
-    stage: int
-    stages: int
-    number: int
-    epochs: int
-    loss: float
-    dice: float
-
-
-@dataclass
-class State:
-    """All that a run needs to go on where it was cut off: arrays and plain numbers."""
-
-    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
-    numbers: dict[str, Any] = field(default_factory=dict)
-
-
-OnEpoch = Callable[[Epoch], None]
-OnState = Callable[[State], None]
 
 
 def train_network(
@@ -89,7 +68,7 @@ def train_network(
     state : State, optional
         Go on from there: the result is that of a run that was not cut off.
     on_epoch, on_state : callable, optional
-        Called after each epoch, and with what a later run may go on from.
+        Called after each epoch, and with what a later run may go on from; one at a time, from the threads of training.
 
     Returns
     -------
@@ -102,26 +81,12 @@ def train_network(
     """
     settings = settings or TrainingSettings()
     check_slices(slices)
-    run = _Run(slices, classes, grey, settings, start, torch.device(device))
-    folds = split_groups(slices, settings.folds)
-    state = State() if state is None else state
-    stages = [*folds, []]
-    held: list[HeldOut] = [
-        HeldOut.restore(state.arrays, i) for fold in folds[: int(state.numbers.get("stage", 0))] for i in fold
-    ]
-    members: list[dict[str, NDArray[Any]]] = []
-    for number, out in enumerate(stages):
-        if number < int(state.numbers.get("stage", 0)):
-            members.append({k[7:]: v for k, v in state.arrays.items() if k.startswith(f"fold{number:02d}.")})
-            continue
-        tell = _Teller(number, len(stages), on_epoch)
-        network = run.train(number, out, tell, state, on_state)
-        members.append({name: t.detach().cpu().numpy() for name, t in network.state_dict().items()})
-        if out:
-            held += [run.predict(network, i) for i in out]
-            state = State(state.arrays | {f"fold{number:02d}.{k}": v for k, v in members[-1].items()})
-            state.arrays |= {k: v for one in held for k, v in one.arrays().items()}
-            state.numbers = {"stage": number + 1}
+    progress = Progress(state, on_epoch, on_state)
+    run = _Run(slices, classes, grey, settings, start, torch.device(device), progress)
+    stages = [*split_groups(slices, settings.folds), []]
+    done = run.work(stages)
+    members = [member for member, _ in done]
+    held = [one for _, many in done for one in many]
     kept = [members[-1], *(members[:-1] if settings.ensemble else [])]
     scores = score_held_out(held, classes)
     if scores and start is not None:  # it saw none of these slices: what was gained by going on from it
@@ -144,17 +109,6 @@ def train_network(
     )
 
 
-@dataclass
-class _Teller:
-    stage: int
-    stages: int
-    on_epoch: OnEpoch | None
-
-    def tell(self, number: int, epochs: int, loss: float, dice: float) -> None:
-        if self.on_epoch is not None:
-            self.on_epoch(Epoch(self.stage, self.stages, number, epochs, loss, dice))
-
-
 class _Run:
     """Tensors of the slices, and the networks trained on them."""
 
@@ -166,8 +120,10 @@ class _Run:
         settings: TrainingSettings,
         start: Model | None,
         device: torch.device,
+        progress: Progress,
     ) -> None:
-        self.slices, self.settings, self.device = slices, settings, device
+        self.slices, self.settings, self.device, self.progress = slices, settings, device, progress
+        self.seeding = Lock()
         self.classes = len(classes)
         self.base = settings.base if start is None else int(start.settings["base"])
         self.depth = settings.depth if start is None else int(start.settings["depth"])
@@ -191,22 +147,53 @@ class _Run:
             network.load_state_dict(self.start)
         return network.to(self.device, memory_format=torch.channels_last)
 
-    def train(
-        self, stage: int, out: Sequence[int], tell: _Teller, state: State, on_state: OnState | None
-    ) -> AttentionUNet:
+    def work(self, stages: Sequence[Sequence[int]]) -> list[tuple[dict[str, NDArray[Any]], list[HeldOut]]]:
+        """Weights of each stage's network and what it says of the slices it was not trained on, several at once.
+
+        One network of this size keeps one core busy and gains little from a second.
+        """
+        threads = torch.get_num_threads()
+        workers = min(threads, len(stages)) if self.device.type == "cpu" else 1
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
+            longest_first = range(len(stages) - 1, -1, -1)
+            futures = {number: pool.submit(self._work_one, number, stages) for number in longest_first}
+            try:
+                for future in as_completed(futures.values()):
+                    future.result()
+            finally:
+                self.progress.stop()
+                pool.shutdown(cancel_futures=True)
+                torch.set_num_threads(threads)
+        return [futures[number].result() for number in range(len(stages))]
+
+    def _work_one(
+        self, number: int, stages: Sequence[Sequence[int]]
+    ) -> tuple[dict[str, NDArray[Any]], list[HeldOut]]:
+        out = stages[number]
+        epochs = max(1, self.settings.epochs // _SHORTER) if out else self.settings.epochs
+        first, kept = self.progress.read(number)
+        if first < epochs:
+            network = self.train(number, len(stages), out, epochs)
+            kept = {f"member.{name}": array for name, array in _copy_arrays(network).items()}
+            for one in (self.predict(network, i) for i in out):
+                kept |= one.arrays()
+            self.progress.keep(number, epochs, kept)
+        member = {k.removeprefix("member."): v for k, v in kept.items() if k.startswith("member.")}
+        return member, [HeldOut.restore(kept, i) for i in out]
+
+    def train(self, stage: int, stages: int, out: Sequence[int], epochs: int) -> AttentionUNet:
         """A network trained on all slices but those of numbers `out`."""
-        settings = self.settings
-        torch.manual_seed(settings.seed + 1000 * stage)
-        network = self.make_network()
-        optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY)
-        generator = torch.Generator().manual_seed(settings.seed + 1000 * stage)
+        settings, seed = self.settings, self.settings.seed + 1000 * stage
+        with self.seeding:
+            torch.manual_seed(seed)
+            network = self.make_network()
+        optimiser = torch.optim.AdamW(network.parameters(), settings.rate, weight_decay=_DECAY, fused=True)
+        generator = torch.Generator().manual_seed(seed)
         crops = Crops(self.crop_images, self.crop_labels, self.side, generator)
         use = [i for i in range(len(self.slices)) if i not in out]
-        epochs = max(1, settings.epochs // _SHORTER) if out else settings.epochs
-        first = 0
-        if "epoch" in state.numbers:
-            first = int(state.numbers["epoch"])
-            _restore(state, network, optimiser, generator)
+        first, kept = self.progress.read(stage)
+        if first:
+            _restore(kept, network, optimiser, generator)
         settled = int(_SETTLED * epochs)
         for epoch in range(first, epochs):
             network.train()
@@ -218,6 +205,7 @@ class _Run:
             sums = torch.zeros(2)
             left: list[int] = []  # an epoch begins with all slices, so that a run may go on from any
             for batch in range(settings.batches):
+                self.progress.check()
                 done = (epoch + batch / settings.batches) / epochs
                 for group in optimiser.param_groups:
                     group["lr"] = settings.rate * _rate(done)
@@ -226,9 +214,9 @@ class _Run:
                 numbers, left = [use[i] for i in left[: settings.batch]], left[settings.batch :]
                 sums += self._step(network, optimiser, *crops.draw(numbers))
             loss, dice = (sums / settings.batches).tolist()
-            tell.tell(epoch + 1, epochs, loss, dice)
-            if on_state is not None and epoch + 1 < epochs:
-                on_state(_keep(state, stage, epoch + 1, network, optimiser, generator))
+            self.progress.tell(Epoch(stage, stages, epoch + 1, epochs, loss, dice))
+            if epoch + 1 < epochs:
+                self.progress.keep(stage, epoch + 1, _copy_run(network, optimiser, generator))
         trained: AttentionUNet = network.eval()
         return trained
 
@@ -319,35 +307,38 @@ def _weights_to_start_from(start: Model | None, classes: Sequence[PhaseClass], p
     return {name[2:]: torch.from_numpy(array.copy()) for name, array in start.arrays.items() if name.startswith("0.")}
 
 
-def _keep(
-    state: State,
-    stage: int,
-    epoch: int,
-    network: AttentionUNet,
-    optimiser: torch.optim.Optimizer,
-    generator: torch.Generator,
-) -> State:
-    arrays = {k: v for k, v in state.arrays.items() if not k.startswith("now.")}
-    for name, tensor in network.state_dict().items():
-        arrays[f"now.network.{name}"] = tensor.detach().cpu().numpy().copy()
+def _copy_arrays(network: AttentionUNet) -> dict[str, NDArray[Any]]:
+    return {name: tensor.detach().cpu().numpy().copy() for name, tensor in network.state_dict().items()}
+
+
+def _copy_run(
+    network: AttentionUNet, optimiser: torch.optim.Optimizer, generator: torch.Generator
+) -> dict[str, NDArray[Any]]:
+    arrays = {f"network.{name}": array for name, array in _copy_arrays(network).items()}
     for number, moments in optimiser.state_dict()["state"].items():
         for name, value in moments.items():
-            arrays[f"now.optimiser.{number}.{name}"] = torch.as_tensor(value).detach().cpu().numpy().copy()
-    arrays["now.generator"] = generator.get_state().numpy().copy()
-    return State(arrays, {"stage": stage, "epoch": epoch})
+            arrays[f"optimiser.{number}.{name}"] = torch.as_tensor(value).detach().cpu().numpy().copy()
+    return arrays | {"generator": generator.get_state().numpy().copy()}
 
 
 def _restore(
-    state: State, network: AttentionUNet, optimiser: torch.optim.Optimizer, generator: torch.Generator
+    arrays: Mapping[str, NDArray[Any]],
+    network: AttentionUNet,
+    optimiser: torch.optim.Optimizer,
+    generator: torch.Generator,
 ) -> None:
     def tensors(prefix: str) -> Mapping[str, Tensor]:
-        found = {k[len(prefix) :]: v for k, v in state.arrays.items() if k.startswith(prefix)}
+        found = {k[len(prefix) :]: v for k, v in arrays.items() if k.startswith(prefix)}
         return {name: torch.from_numpy(np.array(array)) for name, array in found.items()}
 
-    network.load_state_dict(dict(tensors("now.network.")))
+    network.load_state_dict(dict(tensors("network.")))
     moments: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors("now.optimiser.").items():
+    weights = list(network.parameters())
+    for name, value in tensors("optimiser.").items():
         number, _, what = name.partition(".")
-        moments.setdefault(int(number), {})[what] = value
+        weight = weights[int(number)]
+        # The fused optimiser goes through memory: moments must lie there as their weights do.
+        laid = torch.empty_like(weight).copy_(value) if value.shape == weight.shape else value
+        moments.setdefault(int(number), {})[what] = laid.detach()
     optimiser.load_state_dict(optimiser.state_dict() | {"state": moments})
-    generator.set_state(torch.from_numpy(np.array(state.arrays["now.generator"])))
+    generator.set_state(torch.from_numpy(np.array(arrays["generator"])))
