@@ -31,9 +31,10 @@ lint: .venv/lint.stamp  ## ruff, mypy, the floors, the size check
 bench: .venv/core.stamp  ## speed, accuracy and memory of the correlation, beside SPAM and pyALDVC
 	.venv/bin/python benchmarks/bench_dvc.py --full
 
-accuracy: .venv/core.stamp  ## error of the correlation and of whole studies against known truth (hours: TWIN, SEEDS)
+accuracy: .venv/test.stamp  ## error of correlation, whole studies and segmentation against known truth (hours: TWIN, SEEDS)
 	.venv/bin/python benchmarks/accuracy.py
 	.venv/bin/python benchmarks/electrode.py --size $(TWIN) --seeds $(SEEDS)
+	.venv/bin/python benchmarks/segmentation.py twin gain sandstone rnl --work build/segmentation
 
 docs: .venv/docs.stamp  ## pages and API reference into site/
 	.venv/bin/python tools/build_docs.py site

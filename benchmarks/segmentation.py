@@ -3,7 +3,7 @@
     python benchmarks/segmentation.py twin|gain|sandstone|rnl|speed ... [--work DIR] [--threads 2]
 
 Each part prints tables in Markdown, which stand in docs/accuracy.md and docs/benchmarks.md. Rendered slices and trained
-models are kept in the work folder and used again: the first run of `twin` takes most of an hour, others are shorter.
+models are kept in the work folder and used again: the first run of `twin` takes more than an hour, others are shorter.
 """
 
 from __future__ import annotations
@@ -38,8 +38,13 @@ TRAINED_ON, TESTED_ON = 2, {3: 2, 101: 4}
 EARLY, LATE = (0, 1, 2), (3, 4, 5, 6, 7, 8)
 JOINT = {0: 2, 1: 2, 2: 2, 3: 1, 4: 1, 5: 1, 6: 2, 8: 1}
 """Annotated slices of each step: twelve for one model. T7 is held out."""
-SPECIALISTS = {"early": dict.fromkeys(EARLY, 4), "late": dict.fromkeys(LATE, 2)}
-"""As in the paper: 4 a step of T0 to T2, 2 a step of T3 to T8."""
+SPECIALISTS = {
+    "early": dict.fromkeys(EARLY, 4),
+    "late": dict.fromkeys(LATE, 2),
+    "early-same": {step: count for step, count in JOINT.items() if step in EARLY},
+    "late-same": {step: count for step, count in JOINT.items() if step in LATE},
+}
+"""As in the paper: 4 a step of T0 to T2, 2 a step of T3 to T8. Two others share the twelve slices of the one model."""
 OFFSETS = (0, 150, 300, 400)
 ROWS = 256
 COPPER_ROWS = 90
@@ -135,6 +140,7 @@ def run_twin(work: Path, threads: int) -> None:
         paths[name] = train(work, name, annotate(known, counts), threads, settings=TrainingSettings(folds=0))
     found = {name: [judge(path, test, range(9), threads) for test in tests] for name, path in paths.items()}
     found["shipped"] = [judge("twin", tests[0], range(9), threads)]
+    found["flips 8"] = [judge(paths["joint"], test, range(9), threads, flips=8) for test in tests]
     rows = []
     for step in range(9):
         per = {name: [one[step] for one in many] for name, many in found.items()}
@@ -147,7 +153,7 @@ def run_twin(work: Path, threads: int) -> None:
     print(make_table(header, rows))
     for name, steps in (("early", EARLY), ("late", LATE)):
         cells = []
-        for which in ("joint", name, "shipped"):
+        for which in ("joint", "flips 8", name, f"{name}-same", "shipped"):
             cells.append(f"{which} {np.mean([dice(sum(one[s] for s in steps)) for one in found[which]]):.4f}")  # type: ignore[arg-type]
         print(f"{name}: {', '.join(cells)}")
     print_switch(found)
@@ -165,10 +171,13 @@ def print_switch(found: dict[str, list[dict[int, NDArray[np.float64]]]]) -> None
     rows = []
     for number, seed in enumerate(TESTED_ON):
         joint, early, late = (found[name][number] for name in ("joint", "early", "late"))
-        pairs = ((joint[2], joint[3]), (early[2], late[3]), (early[2], early[3]), (late[2], late[3]))
+        before, after = found["early-same"][number][2], found["late-same"][number][3]
+        pairs = ((joint[2], joint[3]), (early[2], late[3]), (before, after), (early[2], early[3]), (late[2], late[3]))
         rows.append([str(seed), *(jump(*pair) for pair in pairs)])
     print("error of the volume at T3 less that at T2 (points):")
-    print(make_table(("seed", "one model", "early, then late", "early alone", "late alone"), rows))
+    print(
+        make_table(("seed", "one model", "early, then late", "of the same labels", "early alone", "late alone"), rows)
+    )
 
 
 def run_gain(work: Path, threads: int) -> None:

@@ -40,6 +40,24 @@ def test_training_tells_losses_and_scores(folder, tmp_path, capfd) -> None:
     assert caught.out.splitlines()[-1] == f"wrote {tmp_path / 'm.safetensors'}"
 
 
+def test_stages_that_run_side_by_side_share_a_line_on_a_terminal(monkeypatch, capfd) -> None:
+    from voltome.cli.segment import _Live
+    from voltome.segmentation.stages import Epoch
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    with _Live(quiet=False) as live:
+        for stage, number in ((3, 1), (0, 1), (0, 2), (3, 2)):
+            live.show(Epoch(stage, 4, number, 2 if stage == 0 else 9, 0.5, 0.75))
+    shown = [line.rstrip() for line in capfd.readouterr().err.replace("\n", "").split("\r")[1:]]
+    assert shown == [
+        "whole 1/9 loss 0.500 Dice 0.750",
+        "whole 1/9 loss 0.500 Dice 0.750 | fold 1 of 3 1/2 loss 0.500 Dice 0.750",
+        "fold 1 of 3: epoch 2 of 2, loss 0.5000, Dice 0.7500",
+        "whole 2/9 loss 0.500 Dice 0.750",
+    ]
+
+
 def test_image_is_segmented_shown_and_judged(folder, tmp_path, capfd) -> None:
     out = tmp_path / "phases.tif"
     model, image = str(folder / "m.safetensors"), str(folder / "images" / "s1.tif")

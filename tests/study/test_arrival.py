@@ -110,7 +110,7 @@ def test_a_drift_beyond_the_limit_is_named(inspect, study, grey):
 
 
 def test_another_place_is_not_taken_for_a_drift(inspect, grey):
-    (reason,) = inspect(np.ascontiguousarray(grey[::-1, ::-1])).reasons
+    (reason,) = inspect(np.ascontiguousarray(grey[:, ::-1])).reasons
     assert reason.startswith("it does not look like T0 (ZNCC")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -294,10 +295,11 @@ def _origin_lines(made: Mapping[str, Any]) -> Iterator[str]:
 
 
 class _Live:
-    """Loss and Dice while a network learns: one line that is rewritten on a terminal, a line an epoch elsewhere."""
+    """Loss and Dice while networks learn: on a terminal one line that is rewritten, elsewhere a line an epoch."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet, self._rewrite = quiet, sys.stderr.isatty()
+        self._running: dict[str, str] = {}
 
     def __enter__(self) -> _Live:
         return self
@@ -310,12 +312,19 @@ class _Live:
 
     def show(self, epoch: Epoch) -> None:
         """Say how an epoch went."""
-        last = epoch.number == epoch.epochs
         if self._quiet:
             return
         what = "whole" if epoch.stage == epoch.stages - 1 else f"fold {epoch.stage + 1} of {epoch.stages - 1}"
         line = f"{what}: epoch {epoch.number} of {epoch.epochs}, loss {epoch.loss:.4f}, Dice {epoch.dice:.4f}"
-        typer.echo(f"\r{line}  " if self._rewrite else line, nl=not self._rewrite or last, err=True)
+        width = shutil.get_terminal_size().columns - 1
+        if not self._rewrite:
+            typer.echo(line, err=True)
+        elif epoch.number == epoch.epochs:
+            self._running.pop(what, None)
+            typer.echo("\r" + line.ljust(width), err=True)
+        else:
+            self._running[what] = f"{what} {epoch.number}/{epoch.epochs} loss {epoch.loss:.3f} Dice {epoch.dice:.3f}"
+            typer.echo("\r" + " | ".join(self._running.values())[:width].ljust(width), nl=False, err=True)
 
 
 for command in (train, apply, evaluate, calibrate, show):

@@ -166,9 +166,7 @@ class _Run:
                 torch.set_num_threads(threads)
         return [futures[number].result() for number in range(len(stages))]
 
-    def _work_one(
-        self, number: int, stages: Sequence[Sequence[int]]
-    ) -> tuple[dict[str, NDArray[Any]], list[HeldOut]]:
+    def _work_one(self, number: int, stages: Sequence[Sequence[int]]) -> tuple[dict[str, NDArray[Any]], list[HeldOut]]:
         out = stages[number]
         epochs = max(1, self.settings.epochs // _SHORTER) if out else self.settings.epochs
         first, kept = self.progress.read(number)
