@@ -155,7 +155,7 @@ class _Run:
         threads = torch.get_num_threads()
         workers = min(threads, len(stages)) if self.device.type == "cpu" else 1
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
-            longest_first = range(len(stages) - 1, -1, -1)
+            longest_first = [len(stages) - 1, *range(len(stages) - 1)]
             futures = {number: pool.submit(self._work_one, number, stages) for number in longest_first}
             try:
                 for future in as_completed(futures.values()):
