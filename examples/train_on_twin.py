@@ -108,7 +108,9 @@ def main() -> None:
         wanted.out,
         names=NAMES,
         axis="y",
-        settings=TrainingSettings(epochs=wanted.epochs, folds=0, batches=32, batch=4),  # voxels of three sizes in a step
+        settings=TrainingSettings(
+            epochs=wanted.epochs, folds=0, batches=32, batch=4
+        ),  # voxels of three sizes in a step
         window=WINDOW,
         threads=wanted.threads,
         overwrite=True,

@@ -40,13 +40,13 @@ def test_training_tells_losses_and_scores(folder, tmp_path, capfd) -> None:
     assert caught.out.splitlines()[-1] == f"wrote {tmp_path / 'm.safetensors'}"
 
 
-def test_stages_that_run_side_by_side_share_a_line_on_a_terminal(monkeypatch, capfd) -> None:
+def test_stages_that_run_side_by_side_share_a_line_on_a_terminal(monkeypatch, tmp_path, capfd) -> None:
     from voltome.cli.segment import _Live
     from voltome.segmentation.stages import Epoch
 
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", "80")
-    with _Live(quiet=False) as live:
+    with _Live(False, tmp_path / "m.checkpoint") as live:
         for stage, number in ((3, 1), (0, 1), (0, 2), (3, 2)):
             live.show(Epoch(stage, 4, number, 2 if stage == 0 else 9, 0.5, 0.75))
     shown = [line.rstrip() for line in capfd.readouterr().err.replace("\n", "").split("\r")[1:]]

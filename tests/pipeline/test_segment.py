@@ -39,6 +39,10 @@ def cut(planes: int = 3) -> list[LabelledSlice]:
     return slices
 
 
+def swap_codes(slices: list[LabelledSlice]) -> list[LabelledSlice]:
+    return [replace(one, labels=np.where(one.labels == 1, 4, 1).astype(np.uint8)) for one in slices]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "m.safetensors"
@@ -129,10 +133,32 @@ def test_run_that_was_cut_off_is_resumed_to_the_same_model(tmp_path: Path) -> No
     with pytest.raises(KeyboardInterrupt):
         train_model(cut(), cut_off, settings=short, threads=1, on_epoch=stop)
     assert not cut_off.exists()
-    with pytest.raises(InputError, match="other slices or settings"):
-        train_model(cut()[:3], cut_off, settings=short, threads=1, resume=True)
+    for other, said in (
+        ((cut()[:3], short), "other slices and grey values or labels"),
+        ((cut(), replace(short, seed=7)), "other settings"),
+        ((swap_codes(cut()), short), "other grey values or labels: "),
+    ):
+        with pytest.raises(InputError, match=said):
+            train_model(other[0], cut_off, settings=other[1], threads=1, resume=True)
+    with pytest.raises(InputError, match=r"other grey window: .*--overwrite"):
+        train_model(cut(), cut_off, settings=short, threads=1, resume=True, window=(0, 60000))
     train_model(cut(), cut_off, settings=short, threads=1, resume=True)
     assert cut_off.read_bytes() == whole.read_bytes()
+
+
+def test_a_start_that_learned_from_these_slices_is_told(model: Path, tmp_path: Path) -> None:
+    short, renamed = replace(QUICK, epochs=2, batches=1), [replace(one, name=f"mine {one.name}") for one in cut()]
+    made = train_model(renamed, tmp_path / "m.safetensors", settings=short, start=model)
+    count = len(renamed)
+    assert any(f"has learned from {count} of these {count} slices (mine " in said for said in made["warnings"])
+    assert made["scores"]["start"]["learned"] == count
+    with pytest.raises(InputError, match=r"was trained on what mine .* shows"):
+        calibrate_model(model, renamed, tmp_path / "c.safetensors")
+
+
+def test_an_ensemble_needs_folds(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="folds are 1: 2 or more"):
+        train_model(cut(), tmp_path / "m.safetensors", settings=replace(QUICK, ensemble=True, folds=1))
 
 
 def test_a_start_that_is_better_than_what_came_of_it_is_told(model: Path, tmp_path: Path) -> None:
@@ -192,7 +218,7 @@ def test_calibration_on_other_slices_keeps_the_weights(model: Path, tmp_path: Pa
     assert after.scores["slices"] == 4 and after.scores["dice"]["silicon"] > 0.9
     assert after.calibration["volume"]["silicon"]["volumes"] == 2
     assert after.made["calibrated_on"] == [one.name for one in others]
-    with pytest.raises(InputError, match="was trained on v1 z=3"):
+    with pytest.raises(InputError, match="was trained on what v1 z=3 shows"):
         calibrate_model(model, cut(), tmp_path / "n.safetensors")
     deep = [LabelledSlice("x", draw(9)[0][:5], draw(9)[1][2], "v9")]
     with pytest.raises(InputError, match="5 planes, the model 3 planes"):

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from voltome.segmentation import LabelledSlice, make_classes
-from voltome.segmentation.calibration import HeldOut, calibrate, find_temperature, score_held_out, soften
+from voltome.segmentation.calibration import (
+    HeldOut,
+    calibrate,
+    doubt_temperature,
+    find_temperature,
+    score_held_out,
+    soften,
+)
 
 CLASSES = make_classes([1, 4], {1: "matrix", 4: "silicon"})
 
@@ -84,3 +91,11 @@ def test_held_out_survives_its_arrays() -> None:
     again = HeldOut.restore(one.arrays(), 7)
     assert np.array_equal(again.scores, one.scores)
     assert np.array_equal(again.confusion, one.confusion)
+
+
+def test_a_temperature_at_the_end_of_what_is_tried_is_doubted() -> None:
+    wrong = np.array([[9.0, -9.0], [-9.0, 9.0]], np.float32)
+    found = find_temperature(wrong, np.array([1, 0]))
+    (warning,) = doubt_temperature({"temperature": found})
+    assert "temperature 4 is the end" in warning and "label every class" in warning
+    assert doubt_temperature({"temperature": 1.3}) == [] and doubt_temperature({}) == []

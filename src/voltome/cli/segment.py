@@ -57,7 +57,7 @@ def train(
     ] = None,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Of 2 million pixels each.")] = 150,
     folds: Annotated[
-        int, typer.Option("--folds", min=0, help="Parts held out in turn, for scores and calibration; 0: none.")
+        int, typer.Option("--folds", min=0, help="Parts held out in turn, for scores and calibration; 0 or 1: none.")
     ] = 3,
     ensemble: Annotated[bool, typer.Option("--ensemble", help="Keep the networks of the folds as well.")] = False,
     seed: Annotated[int, typer.Option("--seed", min=0, help="All that is random follows from it.")] = 0,
@@ -73,7 +73,7 @@ def train(
     Labels are class codes 1 to 255. Isolated images: --images DIR --labels DIR, paired by name. Slices of volumes, with
     their neighbours: --labels LABELS.yaml. Slices are held out by turns, and the model carries what it scored there.
     """
-    from voltome.pipeline.model_training import train_model
+    from voltome.pipeline.model_training import name_checkpoint, train_model
 
     slices, known, axis = _read_slices(labels, images, planes)
     from voltome.segmentation.settings import TrainingSettings
@@ -82,7 +82,7 @@ def train(
     early = check_slices(slices)
     for warning in early if not quiet else ():
         typer.echo(f"warning: {warning}", err=True)
-    with _Live(quiet) as live:
+    with _Live(quiet, name_checkpoint(out)) as live:
         made = train_model(
             slices,
             out,
@@ -264,9 +264,12 @@ def model_lines(made: Mapping[str, Any]) -> Iterator[str]:
         yield f"{one['code']:4d} {one['name']:20s}" + ("" if score is None else f" Dice {score:.4f} held out")
     if "dice_mean" in scores:
         how = "of others" if "calibrated_on" in made["made"] else "that were held out by turns"
-        yield f"mean Dice {scores['dice_mean']:.4f} on {scores['slices']} slices {how}"
+        yield f"mean Dice {scores['dice_mean']:.4f} on {_count_slices(scores['slices'])} {how}"
     if "start" in scores:
-        yield f"mean Dice {scores['start']['dice_mean']:.4f} of the model that it began from, on the same slices"
+        learned = scores["start"].get("learned")
+        before = f", of which it had learned {learned}: both are too good" if learned else ""
+        was = scores["start"]["dice_mean"]
+        yield f"mean Dice {was:.4f} of the model that it began from, on the same slices{before}"
     if "out_of_bag" in scores:
         yield "Dice out of bag: " + ", ".join(
             f"{name} {value:.4f}" for name, value in scores["out_of_bag"]["dice"].items() if value is not None
@@ -283,9 +286,9 @@ def _origin_lines(made: Mapping[str, Any]) -> Iterator[str]:
     slices, training = made.get("slices", ()), made.get("training", {})
     if slices:
         more = f" and {len(slices) - 3} more" if len(slices) > 3 else ""
-        yield f"trained on {len(slices)} slice{'s' if len(slices) > 1 else ''}: {', '.join(slices[:3])}{more}"
+        yield f"trained on {_count_slices(len(slices))}: {', '.join(slices[:3])}{more}"
     if "calibrated_on" in made:
-        yield f"scored and calibrated on {len(made['calibrated_on'])} slices of others"
+        yield f"scored and calibrated on {_count_slices(len(made['calibrated_on']))} of others"
     if "data" in made:
         yield f"SHA-256 of what it was trained on: {made['data']}"
     told = {name: training[name] for name in ("epochs", "folds", "seed") if name in training}
@@ -294,11 +297,15 @@ def _origin_lines(made: Mapping[str, Any]) -> Iterator[str]:
         yield ", ".join(f"{name} {value}" for name, value in told.items())
 
 
+def _count_slices(number: int) -> str:
+    return f"{number} slice{'' if number == 1 else 's'}"
+
+
 class _Live:
     """Loss and Dice while networks learn: on a terminal one line that is rewritten, elsewhere a line an epoch."""
 
-    def __init__(self, quiet: bool) -> None:
-        self._quiet, self._rewrite = quiet, sys.stderr.isatty()
+    def __init__(self, quiet: bool, checkpoint: Path) -> None:
+        self._quiet, self._rewrite, self._checkpoint = quiet, sys.stderr.isatty(), checkpoint
         self._running: dict[str, str] = {}
 
     def __enter__(self) -> _Live:
@@ -307,7 +314,7 @@ class _Live:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if self._rewrite and not self._quiet:
             typer.echo(err=True)
-        if kind is KeyboardInterrupt:
+        if kind is KeyboardInterrupt and self._checkpoint.exists():
             typer.echo("what was learned is kept: the same command with --resume goes on", err=True)
 
     def show(self, epoch: Epoch) -> None:

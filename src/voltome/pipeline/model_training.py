@@ -86,9 +86,10 @@ def train_model(
 
     target = Path(out)
     io.check_target(target, overwrite=overwrite)
-    checkpoint = target.with_name(target.name + ".checkpoint")
-    if checkpoint.exists() and not (resume or overwrite):
+    checkpoint = name_checkpoint(target)
+    if checkpoint.is_file() and not (resume or overwrite):
         raise InputError(f"{checkpoint} holds a run that was cut off: go on with --resume, or add --overwrite")
+    io.check_target(checkpoint, overwrite=True)
     torch = _import_torch()
     from voltome.segmentation.training import train_network
 
@@ -102,7 +103,14 @@ def train_model(
         classes, grey = _take_classes(slices, names or {}, window, first, settings, warnings)
     torch.set_num_threads(count_threads(threads))
     settings = settings or segmentation.TrainingSettings()
-    meant = {"settings": asdict(settings), "slices": [one.name for one in slices], "axis": axis, "start": str(start)}
+    if settings.ensemble and settings.folds < 2:
+        raise InputError(f"an ensemble keeps the networks of folds, and folds are {settings.folds}: 2 or more")
+    if first is not None and (learned := segmentation.find_learned(slices, first.made)):
+        warnings.append(
+            f"the model to start from has learned from {len(learned)} of these {len(slices)} slices ({learned[0]}): "
+            "what is said to be held out was not, scores and bands are too good; calibrate the new model on others"
+        )
+    meant = _describe_run(settings, slices, axis, grey, classes, first)
     model = train_network(
         slices,
         classes=classes,
@@ -119,6 +127,7 @@ def train_model(
     described["made"] |= {"version": __version__, "greys": segmentation.measure_greys(slices, classes, grey)}
     io.write_model_file(target, model.arrays, described, overwrite=overwrite)
     checkpoint.unlink(missing_ok=True)
+    warnings += segmentation.doubt_temperature(model.calibration)
     new, old = model.scores.get("dice_mean"), model.scores.get("start", {}).get("dice_mean")
     if old is not None and old > new:
         warnings.append(
@@ -127,6 +136,28 @@ def train_model(
             "keep it (voltome segment calibrate), or train longer or on more slices"
         )
     return described | {"warnings": warnings}
+
+
+def _describe_run(
+    settings: TrainingSettings,
+    slices: Sequence[LabelledSlice],
+    axis: str,
+    grey: GreyScale,
+    classes: Sequence[PhaseClass],
+    first: Model | None,
+) -> dict[str, Any]:
+    """All that a run that goes on must have in common with the one that was cut off."""
+    from voltome import segmentation
+
+    return {
+        "settings": asdict(settings),
+        "slices": [one.name for one in slices],
+        "grey values or labels": segmentation.fingerprint_slices(slices),
+        "axis": axis,
+        "grey window": [grey.low, grey.high],
+        "classes": [[one.code, one.name] for one in classes],
+        "model to start from": None if first is None else segmentation.fingerprint_arrays(first.arrays),
+    }
 
 
 def _choose_classes(
@@ -237,9 +268,9 @@ def calibrate_model(
     trained = load_model(model)
     if trained.kind != "network":
         raise InputError(f"{model} is a forest: only networks are calibrated")
-    seen = sorted({one.name for one in slices} & set(trained.made.get("slices", ())))
-    if seen:
-        raise InputError(f"{model} was trained on {seen[0]}: calibrate it on slices that it has not seen")
+    learned = segmentation.find_learned(slices, trained.made)
+    if learned:
+        raise InputError(f"{model} was trained on what {learned[0]} shows: calibrate it on slices that it has not seen")
     if axis is not None and trained.settings["planes"] > 1 and axis != trained.settings["axis"]:
         raise InputError(
             f"{model} predicts slices across {trained.settings['axis']}, these are across {axis}: cut them so"
@@ -254,7 +285,23 @@ def calibrate_model(
     described["made"] |= {"calibrated_on": [one.name for one in slices]}
     io.write_model_file(out, new.arrays, described, overwrite=overwrite)
     shown = segmentation.measure_greys(slices, new.classes, new.grey)
-    return described | {"warnings": check_slices(slices, learn=False) + segmentation.doubt_greys(shown, new)}
+    doubts = segmentation.doubt_temperature(new.calibration) + segmentation.doubt_greys(shown, new)
+    return described | {"warnings": check_slices(slices, learn=False) + doubts}
+
+
+def name_checkpoint(model: str | Path) -> Path:
+    """Where a model's training that was cut off is kept.
+
+    Parameters
+    ----------
+    model : str or Path
+        To be written.
+
+    Returns
+    -------
+    Path
+    """
+    return Path(model).with_name(Path(model).name + ".checkpoint")
 
 
 def _import_torch() -> Any:
@@ -278,6 +325,11 @@ def _read_state(checkpoint: Path, meant: Mapping[str, Any]) -> State:
     if not checkpoint.exists():
         raise InputError(f"there is no {checkpoint} to go on from: leave out --resume")
     arrays, said = io.read_model_file(checkpoint)
-    if said.get("meant") != io.plain_json(meant):
-        raise InputError(f"{checkpoint} is of other slices or settings: give the same again, or leave out --resume")
+    known = said.get("meant", {})
+    other = [name for name, value in meant.items() if known.get(name) != io.plain_json(value)]
+    if other:
+        raise InputError(
+            f"{checkpoint} is of other {' and '.join(other)}: give the same again, or begin anew (--overwrite instead "
+            "of --resume)"
+        )
     return State(arrays, said["numbers"])

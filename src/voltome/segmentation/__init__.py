@@ -25,8 +25,12 @@ _HOMES = {
     "describe_model": "model",
     "describe_tally": "tally",
     "doubt_greys": "tally",
+    "doubt_temperature": "calibration",
     "find_features": "features",
     "find_grey_scale": "grey_scale",
+    "find_learned": "slices",
+    "fingerprint_arrays": "model",
+    "fingerprint_slices": "slices",
     "make_classes": "model",
     "compare_predictions": "consistency",
     "judge_switch": "switch",
@@ -43,17 +47,25 @@ _HOMES = {
 }
 
 if TYPE_CHECKING:
+    from voltome.segmentation.calibration import doubt_temperature
     from voltome.segmentation.consistency import compare_predictions, measure_consistency
     from voltome.segmentation.engine import choose_engine
     from voltome.segmentation.evaluation import compare_labels
     from voltome.segmentation.features import count_features, find_features
     from voltome.segmentation.forest import ForestPredictor, train_forest
     from voltome.segmentation.grey_scale import GreyScale, find_grey_scale
-    from voltome.segmentation.model import Model, PhaseClass, describe_model, make_classes, restore_model
+    from voltome.segmentation.model import (
+        Model,
+        PhaseClass,
+        describe_model,
+        fingerprint_arrays,
+        make_classes,
+        restore_model,
+    )
     from voltome.segmentation.predictor import Predictor, cut_slabs, decide, open_predictor, predict_block, predict_slab
     from voltome.segmentation.recalibration import recalibrate
     from voltome.segmentation.settings import TrainingSettings
-    from voltome.segmentation.slices import LabelledSlice
+    from voltome.segmentation.slices import LabelledSlice, find_learned, fingerprint_slices
     from voltome.segmentation.suggestion import suggest_patches
     from voltome.segmentation.switch import judge_switch
     from voltome.segmentation.tally import describe_tally, doubt_greys, measure_greys, tally_slab
@@ -75,8 +87,12 @@ __all__ = [
     "describe_model",
     "describe_tally",
     "doubt_greys",
+    "doubt_temperature",
     "find_features",
     "find_grey_scale",
+    "find_learned",
+    "fingerprint_arrays",
+    "fingerprint_slices",
     "judge_switch",
     "make_classes",
     "measure_consistency",

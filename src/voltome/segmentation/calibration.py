@@ -109,6 +109,28 @@ def find_temperature(scores: Singles, truth: NDArray[np.int64]) -> float:
     return float(_TEMPERATURES[int(np.argmin(losses))])
 
 
+def doubt_temperature(calibration: Mapping[str, Any]) -> list[str]:
+    """Say where probabilities could not be calibrated.
+
+    Parameters
+    ----------
+    calibration : mapping
+        As `calibrate` gives it.
+
+    Returns
+    -------
+    list of str
+        A warning, if the temperature is the lowest or highest that is tried.
+    """
+    found = calibration.get("temperature")
+    if found is None or _TEMPERATURES[0] < found < _TEMPERATURES[-1]:
+        return []
+    return [
+        f"probabilities could not be calibrated (temperature {found:.2g} is the end of what is tried): do not believe "
+        "the confidence; label every class in more slices, of more volumes"
+    ]
+
+
 def soften(scores: Singles, temperature: float) -> Singles:
     """Probabilities of scores, (C, ...).
 

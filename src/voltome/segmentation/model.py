@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,6 +118,24 @@ def make_classes(codes: Sequence[int], names: Mapping[int, str] | None = None) -
     if twice:
         raise InputError(f"classes must have names of their own (got {twice[0]} twice): name each otherwise")
     return tuple(PhaseClass(code, names.get(code, f"class {code}")) for code in known)
+
+
+def fingerprint_arrays(arrays: Mapping[str, NDArray[Any]]) -> str:
+    """SHA-256 of a model's arrays.
+
+    Parameters
+    ----------
+    arrays : mapping of str to ndarray
+
+    Returns
+    -------
+    str
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name}{array.dtype.str}{array.shape}".encode() + np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def describe_model(model: Model) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,8 +102,9 @@ def check_slices(slices: Sequence[LabelledSlice], *, learn: bool = True) -> list
                 f"class {code} is labelled in {len(slices) - len(lacking)} of {len(slices)} slices only: it will be "
                 "learned badly, and its score may come from one slice"
             )
-    if learn and len(slices) == 1:
-        warnings.append("one slice only: nothing can be held out, so that scores and calibration are not known")
+    if len(slices) == 1:
+        unknown = "nothing can be held out, so that scores and calibration are" if learn else "how far volumes err is"
+        warnings.append(f"one slice only: {unknown} not known")
     return warnings
 
 
@@ -125,6 +126,41 @@ def fingerprint_slices(slices: Sequence[LabelledSlice]) -> str:
             digest.update(f"{array.dtype.str}{array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def list_images(slices: Sequence[LabelledSlice]) -> list[str]:
+    """What slices show, to know them again under another name.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+
+    Returns
+    -------
+    list of str
+        Of each, the first 16 digits of the SHA-256 of its grey values, its neighbours left out.
+    """
+    middles = [np.ascontiguousarray(one.image[len(one.image) // 2]) for one in slices]
+    return [hashlib.sha256(f"{m.dtype.str}{m.shape}".encode() + m.tobytes()).hexdigest()[:16] for m in middles]
+
+
+def find_learned(slices: Sequence[LabelledSlice], made: Mapping[str, Any]) -> list[str]:
+    """Slices that a model has learned from.
+
+    Parameters
+    ----------
+    slices : sequence of LabelledSlice
+    made : mapping
+        What the model says it was made from: `images`, or the names of its `slices`.
+
+    Returns
+    -------
+    list of str
+        Their names.
+    """
+    if "images" in made:
+        return [one.name for one, shown in zip(slices, list_images(slices), strict=True) if shown in made["images"]]
+    return [one.name for one in slices if one.name in made.get("slices", ())]
 
 
 def split_groups(slices: Sequence[LabelledSlice], folds: int) -> list[list[int]]:

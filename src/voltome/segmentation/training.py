@@ -22,7 +22,14 @@ from voltome.segmentation.grey_scale import GreyScale
 from voltome.segmentation.model import Model, PhaseClass
 from voltome.segmentation.network import AttentionUNet, fix_norms, settle_norms
 from voltome.segmentation.settings import TrainingSettings
-from voltome.segmentation.slices import LabelledSlice, check_slices, fingerprint_slices, split_groups
+from voltome.segmentation.slices import (
+    LabelledSlice,
+    check_slices,
+    find_learned,
+    fingerprint_slices,
+    list_images,
+    split_groups,
+)
 from voltome.segmentation.stages import Epoch, OnEpoch, OnState, Progress, State
 
 _WARM_UP = 0.05
@@ -87,11 +94,13 @@ def train_network(
     done = run.work(stages)
     members = [member for member, _ in done]
     held = [one for _, many in done for one in many]
+    learned = [] if start is None else find_learned(slices, start.made)
     kept = [members[-1], *(members[:-1] if settings.ensemble else [])]
     scores = score_held_out(held, classes)
-    if scores and start is not None:  # it saw none of these slices: what was gained by going on from it
+    if scores and start is not None:  # what was gained by going on from it
         network = run.make_network().eval()
         scores["start"] = score_held_out([run.predict(network, one.number) for one in held], classes)
+        scores["start"]["learned"] = len(learned)
     return Model(
         "network",
         tuple(classes),
@@ -99,8 +108,9 @@ def train_network(
         {"base": run.base, "depth": run.depth, "planes": run.planes, "axis": axis, "members": len(kept)},
         {f"{i}.{name}": array for i, member in enumerate(kept) for name, array in member.items()},
         {
-            "training": asdict(settings),
+            "training": asdict(settings) | {"folds": len(stages) - 1},
             "slices": [one.name for one in slices],
+            "images": sorted({*list_images(slices), *([] if start is None else start.made.get("images", []))}),
             "data": fingerprint_slices(slices),
             "start": None if start is None else start.made.get("data"),
         },
@@ -150,11 +160,12 @@ class _Run:
     def work(self, stages: Sequence[Sequence[int]]) -> list[tuple[dict[str, NDArray[Any]], list[HeldOut]]]:
         """Weights of each stage's network and what it says of the slices it was not trained on, several at once.
 
-        One network of this size keeps one core busy and gains little from a second.
+        Each has one thread: so small a network gains little from a second, and its weights do not depend on how many
+        there are.
         """
         threads = torch.get_num_threads()
         workers = min(threads, len(stages)) if self.device.type == "cpu" else 1
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(threads // workers,)) as pool:
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             longest_first = [len(stages) - 1, *range(len(stages) - 1)]
             futures = {number: pool.submit(self._work_one, number, stages) for number in longest_first}
             try:
