@@ -5,7 +5,7 @@
 Cross-sections of eight experiments (three sizes of voxel, all steps), and of eleven more about T3, when many grains
 that react all through cross the composition at which silicon loses its contrast; scores and calibration come from six
 others. No demo, test or table uses them but where it says so. Rendering takes about an hour of processor time, training
-twenty minutes. The same seed gives the same weights on the same machine, versions and number of threads.
+twenty minutes. The same seed gives the same weights on the same machine and versions.
 """
 
 from __future__ import annotations
