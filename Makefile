@@ -19,7 +19,8 @@ demo: .venv/core.stamp  ## simulate a small experiment, correlate it, compare wi
 setup: .venv/test.stamp  ## install what the tests need into .venv
 
 test: .venv/test.stamp  ## run the tests
-	.venv/bin/python -m pytest -q --numprocesses 2 --dist loadfile
+	@# Two processes share the cores: threads of PyTorch and BLAS would wait for each other.
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest -q --numprocesses 2 --dist loadfile
 
 lint: .venv/lint.stamp  ## ruff, mypy, the floors, the size check
 	.venv/bin/ruff check .
