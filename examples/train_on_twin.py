@@ -108,9 +108,8 @@ def main() -> None:
         wanted.out,
         names=NAMES,
         axis="y",
-        settings=TrainingSettings(
-            epochs=wanted.epochs, folds=0, batches=32, batch=4
-        ),  # voxels of three sizes in a step
+        # Steps of four, as voxels have three sizes: by steps of one, volumes at 400 nm differ twice as much.
+        settings=TrainingSettings(epochs=wanted.epochs, folds=0, batches=32, batch=4),
         window=WINDOW,
         threads=wanted.threads,
         overwrite=True,

@@ -84,6 +84,10 @@ class Progress:
     def read(self, stage: int) -> tuple[int, dict[str, NDArray[Any]]]:
         """What was kept of a stage.
 
+        Parameters
+        ----------
+        stage : int
+
         Returns
         -------
         epochs : int
@@ -95,13 +99,36 @@ class Progress:
             return self._state.numbers.get(str(stage), 0), found
 
     def tell(self, epoch: Epoch) -> None:
-        """Tell that an epoch is done."""
+        """Tell that an epoch is done.
+
+        Parameters
+        ----------
+        epoch : Epoch
+
+        Returns
+        -------
+        None
+            What `on_epoch` raises ends the stage, and with it the run.
+        """
         with self._lock:
             if self._on_epoch is not None:
                 self._on_epoch(epoch)
 
     def keep(self, stage: int, epochs: int, arrays: Arrays) -> None:
-        """Keep what a stage needs to go on, instead of what was kept of it before."""
+        """Keep what a stage needs to go on, instead of what was kept of it before.
+
+        Parameters
+        ----------
+        stage : int
+        epochs : int
+            That it has done.
+        arrays : mapping of str to ndarray
+
+        Returns
+        -------
+        None
+            When `on_state` has returned.
+        """
         prefix = f"{stage}."
         with self._lock:
             others = {k: v for k, v in self._state.arrays.items() if not k.startswith(prefix)}
